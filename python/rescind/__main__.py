@@ -1,0 +1,5 @@
+"""`python -m rescind` is the command `rescind`."""
+
+from rescind.cli import main
+
+main()

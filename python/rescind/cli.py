@@ -1,0 +1,157 @@
+"""The command `rescind`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rescind_conformance.cli import app as conformance_app
+
+app = typer.Typer(
+    name="rescind",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="""The Task Cancellation Protocol: a reference scheduler and worker, and a conformance suite.
+
+Start with `rescind demo`; then `rescind conformance scheduler --subject reference`.
+""",
+)
+app.add_typer(conformance_app, name="conformance")
+
+DEFAULT_ENDPOINT = "tcp://127.0.0.1:6378"
+
+Endpoint = Annotated[str, typer.Option(help="ZeroMQ endpoint of the scheduler.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, not only what goes wrong.")]
+
+
+def main() -> None:
+    """Run the command; exit status 0 for success, 1 for a failed check, 2 for what could not run."""
+    app()
+
+
+@app.command()
+def scheduler(
+    endpoint: Annotated[
+        str, typer.Option(help="Endpoint to bind; port 0 takes a free one. The line `listening on …` says which.")
+    ] = DEFAULT_ENDPOINT,
+    worker_timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds of silence after which a worker is lost.")
+    ] = 60.0,
+    client_timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds of silence after which a client is lost.")
+    ] = 60.0,
+    rebalance_interval: Annotated[
+        float, typer.Option(min=0, help="Seconds between looks at the balance of the workers; 0 never moves a task.")
+    ] = 1.0,
+    max_attempts: Annotated[
+        int, typer.Option(min=1, help="Workers that a task may be lost with before it is reported failedWorkerDied.")
+    ] = 3,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Seconds that workers have to leave in an orderly shutdown.")
+    ] = 5.0,
+    accept_shutdown: Annotated[
+        bool, typer.Option("--accept-shutdown", help="Let any client shut the cluster down.")
+    ] = False,
+    run_directory: Annotated[
+        Path | None, typer.Option(help="Keep the object store here; otherwise in a temporary directory.")
+    ] = None,
+    trace: Annotated[Path | None, typer.Option(help="Append every message to this file, a JSON object a line.")] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Serve clients and workers until SIGINT or SIGTERM.
+
+    The first signal shuts down in order: workers are sent home, the owner of each task that is left is
+    told `canceled`. A second signal ends the wait for the workers.
+
+    Example: `rescind scheduler --endpoint tcp://127.0.0.1:6378 &`
+    """
+    from rescind.scheduler import EndpointInUse, Scheduler
+    from rescind.scheduler_machine import SchedulerSettings
+
+    _set_up_logging(verbose)
+    settings = SchedulerSettings(
+        client_timeout=client_timeout,
+        worker_timeout=worker_timeout,
+        max_attempts=max_attempts,
+        accept_shutdown=accept_shutdown,
+    )
+    stream = trace.open("a", encoding="utf-8") if trace is not None else None
+    try:
+        serving = Scheduler(
+            endpoint,
+            settings,
+            rebalance_interval=rebalance_interval or None,
+            grace=grace,
+            run_directory=run_directory,
+            trace=stream,
+        )
+    except EndpointInUse as error:
+        typer.echo(f"rescind: {error}. Is another scheduler running there? Choose another --endpoint.", err=True)
+        raise typer.Exit(2) from error
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: serving.stop())
+    print(f"listening on {serving.endpoint}", flush=True)
+    try:
+        serving.run()
+    finally:
+        if stream is not None:
+            stream.close()
+
+
+@app.command()
+def worker(
+    endpoint: Endpoint = DEFAULT_ENDPOINT,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Tasks that run at once, each in a process of its own.")
+    ] = os.cpu_count() or 1,
+    queue_size: Annotated[
+        int, typer.Option(min=1, help="Tasks, running and queued, that the scheduler may assign at once.")
+    ] = 1000,
+    name: Annotated[str, typer.Option(help="Part of the routing id, for logs.")] = "worker",
+    heartbeat_interval: Annotated[float, typer.Option(min=0.001, help="Seconds between heartbeats.")] = 2.0,
+    scheduler_timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds of silence after which the scheduler is lost.")
+    ] = 60.0,
+    verbose: Verbose = False,
+) -> None:
+    """Run tasks until SIGINT or SIGTERM, or until the scheduler says so.
+
+    Functions come from clients as pickles and run with this account's rights: connect only to a
+    scheduler whose clients you trust.
+
+    Example: `rescind worker --processes 4`
+    """
+    from rescind.worker import Worker
+    from rescind.worker_machine import WorkerSettings
+
+    _set_up_logging(verbose)
+    settings = WorkerSettings(processes=processes, queue_size=queue_size, scheduler_timeout=scheduler_timeout)
+    Worker(endpoint, settings, name=name, heartbeat_interval=heartbeat_interval).run()
+
+
+@app.command()
+def demo(
+    processes: Annotated[int, typer.Option(min=1, help="Processes of the local worker.")] = 2,
+) -> None:
+    """Start a local cluster, run real tasks, cancel some in every state, and show what was said.
+
+    Nothing is left behind: the cluster ends with the command.
+    """
+    from rescind.demo import run_demo
+
+    raise typer.Exit(run_demo(processes))
+
+
+def _set_up_logging(verbose: bool) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )

@@ -1,0 +1,520 @@
+"""The scheduler as a pure machine: `handle(event) -> instructions`.
+
+No clock, socket, thread or randomness inside: time enters with the events, and the same machine
+serves real sockets, tests and explorers. What happens to a task is looked up in
+`scheduler_table.TRANSITIONS`; this module decides which input a message is, and carries out the action.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rescind.messages import (
+    CancelConfirmType,
+    ClientDisconnect,
+    ClientHeartbeat,
+    ClientHeartbeatEcho,
+    ClientShutdownResponse,
+    DisconnectType,
+    GraphTask,
+    Message,
+    ObjectInstruction,
+    ObjectStorageAddress,
+    Task,
+    TaskCancel,
+    TaskCancelConfirm,
+    TaskLog,
+    TaskResult,
+    TaskResultType,
+    WorkerDisconnectNotification,
+    WorkerHeartbeat,
+    WorkerHeartbeatEcho,
+)
+from rescind.placement import Placement, WorkerRecord, tasks_to_move
+from rescind.scheduler_table import TRANSITIONS, Action, TaskInput, TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerSettings:
+    """What an operator may choose. Times are in seconds."""
+
+    client_timeout: float = 60.0
+    worker_timeout: float = 60.0
+    max_attempts: int = 3
+    """Workers that a task may be lost with before its owner is told failedWorkerDied (S9.4)."""
+    max_tasks_per_client: int = 1_000_000
+    max_peers: int = 10_000
+    remembered_lost_peers: int = 4096
+    """How many lost peers' routing ids are still refused (S9.6, S9.8)."""
+    accept_shutdown: bool = False
+    """Whether a client's ClientDisconnect `shutdown` closes the cluster."""
+    object_storage_address: ObjectStorageAddress = ObjectStorageAddress()
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A well-formed message came in over `sender`'s connection; `frame` is it as it stood on the wire."""
+
+    sender: bytes
+    message: Message
+    frame: bytes
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """It is now `now` (seconds, monotonic): look for peers that have been silent for too long."""
+
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class RebalanceDue:
+    """Time to move queued tasks from crowded workers to idle ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRequested:
+    """Begin an orderly shutdown: take no tasks, send the workers home (S9.10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseExpired:
+    """The grace of an orderly shutdown is over: settle what is left and stop."""
+
+
+Event = Received | TimePassed | RebalanceDue | CloseRequested | CloseExpired
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Encode `message` and send it to `to`."""
+
+    to: bytes
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Send `frame` to `to` as it is."""
+
+    to: bytes
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A message had no effect: count `reason` and log it with the sender (S11.2)."""
+
+    sender: bytes
+    reason: str
+    task_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOwner:
+    """The client `owner` is gone: release every payload object that was kept for it."""
+
+    owner: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """An orderly shutdown has begun: `CloseExpired` is due when its grace is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The orderly shutdown is complete: every task has had its terminal message."""
+
+
+Instruction = Send | Forward | Dropped | ReleaseOwner | Closing | Closed
+
+
+@dataclass(slots=True, eq=False)
+class _TaskRecord:
+    task_id: bytes
+    owner: bytes
+    frame: bytes
+    state: TaskState = TaskState.QUEUED
+    worker: WorkerRecord | None = None
+    losses: int = 0
+    stays: bool = False
+    """Its worker refused to give it back: no use asking again."""
+
+
+@dataclass(slots=True, eq=False)
+class _ClientRecord:
+    last_seen: float
+    tasks: dict[bytes, None] = field(default_factory=dict)
+
+
+_ANSWERS = {
+    CancelConfirmType.CANCELED: TaskInput.CANCELED,
+    CancelConfirmType.CANCEL_FAILED: TaskInput.CANCEL_FAILED,
+    CancelConfirmType.CANCEL_NOT_FOUND: TaskInput.CANCEL_NOT_FOUND,
+}
+
+
+class SchedulerMachine:
+    """One scheduler. Not thread-safe: one thread calls `handle`, in the order in which messages came in."""
+
+    def __init__(self, settings: SchedulerSettings | None = None) -> None:
+        self._settings = settings or SchedulerSettings()
+        self._tasks: dict[bytes, _TaskRecord] = {}
+        self._queue: OrderedDict[bytes, None] = OrderedDict()
+        self._clients: dict[bytes, _ClientRecord] = {}
+        self._workers: dict[bytes, WorkerRecord] = {}
+        self._placement = Placement()
+        # Routing ids of lost peers, oldest first, and whether each has been told so.
+        self._lost: OrderedDict[bytes, bool] = OrderedDict()
+        self._closing = False
+        self._out: list[Instruction] = []
+        self._on_message: dict[type, Callable[[Received], None]] = {
+            Task: self._on_task,
+            GraphTask: self._on_graph_task,
+            TaskCancel: self._on_task_cancel,
+            TaskCancelConfirm: self._on_task_cancel_confirm,
+            TaskResult: self._on_task_result,
+            TaskLog: self._on_task_log,
+            ClientHeartbeat: self._on_client_heartbeat,
+            WorkerHeartbeat: self._on_worker_heartbeat,
+            ClientDisconnect: self._on_client_disconnect,
+            WorkerDisconnectNotification: self._on_worker_disconnect,
+            ObjectInstruction: self._on_object_instruction,
+        }
+
+    def handle(self, event: Event) -> list[Instruction]:
+        """Take one event; return what the shell must do, in this order. Never raises on what peers send."""
+        self._out = []
+        match event:
+            case Received():
+                self._on_received(event)
+            case TimePassed(now):
+                self._on_time_passed(now)
+            case RebalanceDue():
+                self._on_rebalance_due()
+            case CloseRequested():
+                self._on_close_requested()
+            case CloseExpired():
+                self._finish_closing()
+        return self._out
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many tasks, tasks by state, clients and workers are held now."""
+        counts = {"tasks": len(self._tasks), "clients": len(self._clients), "workers": len(self._workers)}
+        for task in self._tasks.values():
+            counts[task.state.value] = counts.get(task.state.value, 0) + 1
+        return counts
+
+    # What a message means
+
+    def _on_received(self, event: Received) -> None:
+        handler = self._on_message.get(type(event.message))
+        if handler is None:
+            self._drop(event, "not for a scheduler")
+            return
+        peer = self._clients.get(event.sender) or self._workers.get(event.sender)
+        if peer is not None:
+            peer.last_seen = event.now
+        handler(event)
+
+    def _on_task(self, event: Received) -> None:
+        assert isinstance(event.message, Task)
+        task_id, sender = event.message.task_id, event.sender
+        held = self._tasks.get(task_id)
+        if held is not None and held.owner == sender and held.state is not TaskState.ABANDONED:
+            self._drop(event, "duplicate task id")  # S1.4: its terminal message is still to come
+            return
+        client = self._client_of(event)
+        if client is None:
+            return
+        if held is not None:
+            self._refuse(event, "task id in use")
+        elif self._closing:
+            self._refuse(event, "closing")
+        elif len(client.tasks) >= self._settings.max_tasks_per_client:
+            self._refuse(event, "too many tasks")
+        else:
+            client.tasks[task_id] = None
+            self._tasks[task_id] = _TaskRecord(task_id, sender, event.frame)
+            self._queue[task_id] = None
+            self._dispatch()
+
+    def _on_graph_task(self, event: Received) -> None:
+        if self._client_of(event) is not None:
+            self._refuse(event, "graph tasks are not supported")
+
+    def _on_task_cancel(self, event: Received) -> None:
+        assert isinstance(event.message, TaskCancel)
+        if event.sender in self._workers:
+            self._drop(event, "wrong role")
+            return
+        task = self._tasks.get(event.message.task_id)
+        if task is None or task.owner != event.sender or task.state is TaskState.ABANDONED:
+            # S2.1, S2.2: to whoever does not own it, a task does not exist.
+            self._send(event.sender, TaskCancelConfirm(event.message.task_id, CancelConfirmType.CANCEL_NOT_FOUND))
+            return
+        self._apply(task, TaskInput.CANCEL_FORCE if event.message.force else TaskInput.CANCEL, event.frame)
+        self._dispatch()
+
+    def _on_task_cancel_confirm(self, event: Received) -> None:
+        assert isinstance(event.message, TaskCancelConfirm)
+        confirm_type = event.message.cancel_confirm_type
+        if not isinstance(confirm_type, CancelConfirmType):
+            self._drop(event, "unknown confirm type")
+            return
+        self._on_answer(event, event.message.task_id, _ANSWERS[confirm_type])
+
+    def _on_task_result(self, event: Received) -> None:
+        assert isinstance(event.message, TaskResult)
+        self._on_answer(event, event.message.task_id, TaskInput.RESULT)
+
+    def _on_answer(self, event: Received, task_id: bytes, given: TaskInput) -> None:
+        task = self._held_by_sender(event, task_id)
+        if task is None:
+            return
+        if (task.state, given) not in TRANSITIONS:
+            self._drop(event, f"{given.value} without a cancel")  # S8.3: a stale answer
+            return
+        if task.state is TaskState.REBALANCING and given is TaskInput.CANCEL_FAILED:
+            task.stays = True
+        self._apply(task, given, event.frame)
+        self._dispatch()
+
+    def _on_task_log(self, event: Received) -> None:
+        assert isinstance(event.message, TaskLog)
+        task = self._held_by_sender(event, event.message.task_id)
+        if task is not None and task.state is not TaskState.ABANDONED:
+            self._out.append(Forward(task.owner, event.frame))
+
+    def _on_client_heartbeat(self, event: Received) -> None:
+        if event.sender in self._lost:
+            self._send(event.sender, ClientDisconnect(DisconnectType.DISCONNECT))  # S9.8
+        elif self._client_of(event) is not None:
+            self._send(event.sender, ClientHeartbeatEcho(self._settings.object_storage_address))
+
+    def _on_worker_heartbeat(self, event: Received) -> None:
+        assert isinstance(event.message, WorkerHeartbeat)
+        sender = event.sender
+        if sender in self._lost:
+            # S9.6: first the word that invites it back, then the one that every worker knows.
+            told, self._lost[sender] = self._lost[sender], True
+            self._send(sender, ClientDisconnect(DisconnectType.SHUTDOWN if told else DisconnectType.DISCONNECT))
+            return
+        if sender in self._clients:
+            self._drop(event, "wrong role")
+            return
+        worker = self._workers.get(sender)
+        if worker is None:
+            if self._closing:
+                self._send(sender, ClientDisconnect(DisconnectType.SHUTDOWN))
+                return
+            if len(self._workers) >= self._settings.max_peers:
+                self._drop(event, "too many workers")
+                return
+            worker = WorkerRecord(sender, event.message.queue_size, event.now)
+            self._workers[sender] = worker
+        worker.queue_size = event.message.queue_size
+        self._placement.update(worker)
+        self._dispatch()
+        self._send(sender, WorkerHeartbeatEcho(self._settings.object_storage_address))
+
+    def _on_client_disconnect(self, event: Received) -> None:
+        assert isinstance(event.message, ClientDisconnect)
+        if event.sender in self._workers:
+            self._drop(event, "wrong role")
+        elif event.message.disconnect_type == DisconnectType.SHUTDOWN:
+            accepted = self._settings.accept_shutdown
+            self._send(event.sender, ClientShutdownResponse(accepted))
+            if accepted:
+                self._on_close_requested()
+        else:
+            self._lose_client(event.sender)
+
+    def _on_worker_disconnect(self, event: Received) -> None:
+        if event.sender in self._workers:
+            self._lose_worker(event.sender)
+        else:
+            self._drop(event, "unknown worker")
+
+    def _on_object_instruction(self, event: Received) -> None:
+        self._drop(event, "payload bookkeeping is not used")
+
+    # Peers that come and go
+
+    def _client_of(self, event: Received) -> _ClientRecord | None:
+        """The sender as a client, registered now if it is new; None (and the message dropped) if it cannot be one."""
+        client = self._clients.get(event.sender)
+        if client is not None:
+            return client
+        if event.sender in self._workers:
+            self._drop(event, "wrong role")
+            return None
+        if event.sender in self._lost:
+            self._refuse(event, "lost client")
+            return None
+        if len(self._clients) >= self._settings.max_peers:
+            self._refuse(event, "too many clients")
+            return None
+        client = self._clients[event.sender] = _ClientRecord(event.now)
+        return client
+
+    def _lose_client(self, identity: bytes, *, tell: bool = False) -> None:
+        client = self._clients.pop(identity, None)
+        if client is None:
+            return
+        self._remember_lost(identity)
+        for task_id in list(client.tasks):
+            self._apply(self._tasks[task_id], TaskInput.OWNER_LOST)
+            if tell:
+                # S9.7: should it still be there, it learns that nothing will come.
+                self._send(identity, TaskCancelConfirm(task_id, CancelConfirmType.CANCEL_NOT_FOUND))
+        self._out.append(ReleaseOwner(identity))
+        self._dispatch()
+
+    def _lose_worker(self, identity: bytes) -> None:
+        """One step (S9.5): nothing can come between the worker's removal and the fate of its tasks."""
+        worker = self._workers.pop(identity)
+        self._placement.remove(worker)
+        self._remember_lost(identity)
+        # Newest first, since each goes to the head of the queue: the oldest ends up foremost.
+        for task_id in reversed(list(worker.tasks)):
+            task = self._tasks[task_id]
+            task.losses += 1
+            if self._closing:
+                self._apply(task, TaskInput.CLOSE)
+            elif task.losses < self._settings.max_attempts:
+                self._apply(task, TaskInput.WORKER_LOST)
+            else:
+                self._apply(task, TaskInput.WORKER_LOST_AGAIN)
+        self._dispatch()
+        if self._closing and not self._workers:
+            self._finish_closing()
+
+    def _remember_lost(self, identity: bytes) -> None:
+        self._lost[identity] = False
+        if len(self._lost) > self._settings.remembered_lost_peers:
+            self._lost.popitem(last=False)
+
+    def _on_time_passed(self, now: float) -> None:
+        for identity, worker in list(self._workers.items()):
+            if now - worker.last_seen > self._settings.worker_timeout:
+                self._lose_worker(identity)
+        for identity, client in list(self._clients.items()):
+            if now - client.last_seen > self._settings.client_timeout:
+                self._lose_client(identity, tell=True)
+
+    def _on_rebalance_due(self) -> None:
+        if self._closing or self._queue:
+            return
+
+        def movable(task_id: bytes) -> bool:
+            task = self._tasks[task_id]
+            return task.state is TaskState.DISPATCHED and not task.stays  # S7.7
+
+        def leaving(task_id: bytes) -> bool:
+            return self._tasks[task_id].state is TaskState.REBALANCING
+
+        for task_id in tasks_to_move(self._workers, movable, leaving):
+            self._apply(self._tasks[task_id], TaskInput.REBALANCE)
+
+    def _on_close_requested(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self._out.append(Closing())
+        for task_id in list(self._queue):
+            self._apply(self._tasks[task_id], TaskInput.CLOSE)
+        for identity in self._workers:
+            self._send(identity, ClientDisconnect(DisconnectType.SHUTDOWN))
+        if not self._workers:
+            self._finish_closing()
+
+    def _finish_closing(self) -> None:
+        for task in list(self._tasks.values()):
+            self._apply(task, TaskInput.CLOSE)
+        self._out.append(Closed())
+
+    # One task
+
+    def _held_by_sender(self, event: Received, task_id: bytes) -> _TaskRecord | None:
+        """The task if the sender holds it (S8.1); otherwise None, and the message is dropped."""
+        task = self._tasks.get(task_id)
+        if task is None:
+            self._drop(event, "unknown task")
+            return None
+        if task.worker is None or task.worker.identity != event.sender:
+            self._drop(event, "not the holder")
+            return None
+        return task
+
+    def _dispatch(self) -> None:
+        while self._queue and not self._closing:
+            worker = self._placement.least_loaded()
+            if worker is None:
+                return
+            task_id, _ = self._queue.popitem(last=False)
+            task = self._tasks[task_id]
+            task.worker, task.stays = worker, False
+            worker.tasks[task_id] = None
+            self._placement.update(worker)
+            self._apply(task, TaskInput.DISPATCH)
+
+    def _apply(self, task: _TaskRecord, given: TaskInput, frame: bytes | None = None) -> None:
+        """Move `task` as the table says; `frame` is the message that caused it, where one did."""
+        following, action = TRANSITIONS[task.state, given]
+        self._act(task, action, frame)
+        if following in (TaskState.QUEUED, TaskState.ENDED):
+            self._take_from_worker(task)
+        if following is TaskState.QUEUED:
+            self._queue[task.task_id] = None
+            self._queue.move_to_end(task.task_id, last=False)
+        elif following is TaskState.ENDED:
+            del self._tasks[task.task_id]
+            self._queue.pop(task.task_id, None)
+            client = self._clients.get(task.owner)
+            if client is not None:
+                client.tasks.pop(task.task_id, None)
+        task.state = following
+
+    def _take_from_worker(self, task: _TaskRecord) -> None:
+        worker, task.worker = task.worker, None
+        if worker is not None:
+            del worker.tasks[task.task_id]
+            if worker.identity in self._workers:
+                self._placement.update(worker)
+
+    def _act(self, task: _TaskRecord, action: Action, frame: bytes | None) -> None:
+        holder = task.worker.identity if task.worker is not None else b""
+        match action:
+            case Action.NOTHING:
+                pass
+            case Action.SEND_TASK:
+                self._out.append(Forward(holder, task.frame))
+            case Action.SEND_CANCEL:
+                self._send(holder, TaskCancel(task.task_id, force=False))
+            case Action.SEND_CANCEL_FORCE:
+                self._send(holder, TaskCancel(task.task_id, force=True))
+            case Action.FORWARD_ANSWER:
+                assert frame is not None
+                self._out.append(Forward(task.owner, frame))
+            case Action.SEND_CANCELED:
+                self._send(task.owner, TaskCancelConfirm(task.task_id, CancelConfirmType.CANCELED))
+            case Action.SEND_WORKER_DIED:
+                self._send(task.owner, TaskResult(task.task_id, TaskResultType.FAILED_WORKER_DIED))
+
+    def _send(self, to: bytes, message: Message) -> None:
+        self._out.append(Send(to, message))
+
+    def _refuse(self, event: Received, reason: str) -> None:
+        """S1.3: the sender is told at once that nothing is, or will be, held for it under this id."""
+        if isinstance(event.message, Task | GraphTask):
+            self._send(event.sender, TaskCancelConfirm(event.message.task_id, CancelConfirmType.CANCEL_NOT_FOUND))
+        self._drop(event, reason)
+
+    def _drop(self, event: Received, reason: str) -> None:
+        self._out.append(Dropped(event.sender, reason, getattr(event.message, "task_id", b"")))

@@ -16,6 +16,7 @@ from rescind.messages import (
     ClientShutdownResponse,
     DisconnectType,
     Message,
+    ObjectInstruction,
     ObjectStorageAddress,
     Task,
     TaskCancel,
@@ -216,6 +217,8 @@ class ClientMachine:
             case ClientDisconnect():
                 self._disconnect()
                 self._out.append(DeclaredLost())
+            case ObjectInstruction():
+                pass  # outside of the protocol, and not an error
             case _:
                 self._out.append(Dropped("not for a client", getattr(message, "task_id", b"")))
 

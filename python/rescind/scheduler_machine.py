@@ -342,7 +342,7 @@ class SchedulerMachine:
             self._drop(event, "unknown worker")
 
     def _on_object_instruction(self, event: Received) -> None:
-        self._drop(event, "payload bookkeeping is not used")
+        """Bookkeeping of payloads is outside of the protocol, and not an error (section 3)."""
 
     # Peers that come and go
 

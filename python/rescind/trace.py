@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from rescind import wire
@@ -37,3 +38,57 @@ def read_trace(stream: TextIO) -> list[dict[str, Any]]:
             raise ValueError(f"line {number} of the trace is not a record: {error}") from error
         records.append(record)
     return records
+
+
+@dataclass(frozen=True, slots=True)
+class TraceLine:
+    """One message as people read it."""
+
+    time: float
+    sender: str
+    receiver: str
+    kind: str
+    text: str
+    task: str
+
+
+@dataclass(slots=True)
+class TraceReader:
+    """Turns records into lines in which peers and tasks have short names: C1, W1, S; T1, T2 or a given name."""
+
+    task_names: dict[str, str] = field(default_factory=dict)
+    """Names of tasks by task id in hexadecimal; an id that is not in it gets the next number."""
+    peer_names: dict[str, str] = field(default_factory=lambda: {"scheduler": "S"})
+
+    def line(self, record: dict[str, Any]) -> TraceLine:
+        """The line of one record, which must be well-formed (see `read_trace`)."""
+        ((kind, body),) = record["message"].items()
+        task_id = body.get("taskId")
+        return TraceLine(
+            time=record["time"],
+            sender=self._peer(record["from"]),
+            receiver=self._peer(record["to"]),
+            kind=kind,
+            text=" ".join([kind[0].upper() + kind[1:], *self._details(body)]),
+            task=self._task(task_id) if task_id is not None else "",
+        )
+
+    def _peer(self, identity: str) -> str:
+        if identity not in self.peer_names:
+            role = "W" if identity.startswith("Worker|") else "C" if identity.startswith("Client|") else "P"
+            number = 1 + sum(name.startswith(role) for name in self.peer_names.values())
+            self.peer_names[identity] = f"{role}{number}"
+        return self.peer_names[identity]
+
+    def _task(self, task_id: str) -> str:
+        return self.task_names.setdefault(task_id, f"T{len(self.task_names) + 1}")
+
+    @staticmethod
+    def _details(body: dict[str, Any]) -> list[str]:
+        """What a reader of a race wants to know of a message beside its task."""
+        details = [str(body[key]) for key in ("cancelConfirmType", "resultType", "disconnectType") if key in body]
+        if body.get("flags", {}).get("force"):
+            details.append("force")
+        if "accepted" in body:
+            details.append("accepted" if body["accepted"] else "refused")
+        return details

@@ -16,6 +16,7 @@ from rescind.messages import (
     ClientDisconnect,
     DisconnectType,
     Message,
+    ObjectInstruction,
     ObjectStorageAddress,
     Task,
     TaskCancel,
@@ -203,6 +204,8 @@ class WorkerMachine:
             case ClientDisconnect(disconnect_type):
                 shutdown = disconnect_type == DisconnectType.SHUTDOWN
                 self._leave(Farewell.EXIT if shutdown else Farewell.REJOIN)
+            case ObjectInstruction():
+                pass  # outside of the protocol, and not an error
             case _:
                 self._drop(message, "not for a worker")
 

@@ -61,7 +61,8 @@ def test_every_requirement_is_well_formed_and_has_an_id_of_its_own() -> None:
 
 def test_every_requirement_that_spec_or_code_refers_to_exists() -> None:
     known = set(requirement_ids()) | {identifier.split(".")[0] for identifier in requirement_ids()}
-    sources = [path for package in ("python/rescind", "conformance") for path in (ROOT / package).rglob("*.py")]
+    packages = (ROOT / "python" / "rescind", ROOT / "conformance" / "rescind_conformance")
+    sources = [path for package in packages for path in package.rglob("*.py")]
     for path in [ROOT / "SPEC.md", *sources]:
         cited = {
             match[1]

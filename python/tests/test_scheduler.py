@@ -1,0 +1,237 @@
+"""The scheduler's shell over real sockets."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from rescind import wire
+from rescind.messages import (
+    CancelConfirmType,
+    ClientDisconnect,
+    ClientHeartbeat,
+    ClientHeartbeatEcho,
+    DisconnectType,
+    Message,
+    Task,
+    TaskCancel,
+    TaskCancelConfirm,
+    TaskLog,
+    TaskResult,
+    WorkerDisconnectNotification,
+    WorkerHeartbeat,
+    WorkerHeartbeatEcho,
+)
+from rescind.scheduler import EndpointInUse, Scheduler
+from rescind.scheduler_machine import SchedulerSettings
+from rescind.trace import read_trace
+
+VECTORS = wire.schema_directory() / "vectors"
+ECHOES = (ClientHeartbeatEcho, WorkerHeartbeatEcho)
+QUEUE_SIZE = 50
+HANG = 20_000
+"""Milliseconds after which a test gives up waiting for what must come."""
+
+
+class Peer:
+    """One DEALER; a heartbeat is its fence."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, name: bytes) -> None:
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.IDENTITY, name)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.RCVTIMEO, HANG)
+        self.socket.connect(endpoint)
+        self.heartbeat: Message = WorkerHeartbeat(queue_size=QUEUE_SIZE) if name.startswith(b"W") else ClientHeartbeat()
+
+    def say(self, message: Message) -> None:
+        self.socket.send(wire.encode(message))
+
+    def hear(self) -> Message:
+        return wire.decode(self.socket.recv())
+
+    def fence(self) -> list[Message]:
+        """What came before the echo of a heartbeat that is sent now."""
+        self.say(self.heartbeat)
+        heard: list[Message] = []
+        while not isinstance(message := self.hear(), ECHOES):
+            heard.append(message)
+        return heard
+
+
+class Serving:
+    """A scheduler in a thread, and peers that speak to it."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.context = zmq.Context()
+        self.peers: list[Peer] = []
+        self.thread = threading.Thread(target=scheduler.run)
+        self.thread.start()
+
+    def peer(self, name: bytes) -> Peer:
+        peer = Peer(self.context, self.scheduler.endpoint, name)
+        self.peers.append(peer)
+        return peer
+
+    def stop(self) -> None:
+        self.scheduler.stop()
+        self.thread.join(HANG / 1000)
+        assert not self.thread.is_alive()
+        for peer in self.peers:
+            peer.socket.close()
+        self.context.term()
+
+
+@pytest.fixture
+def serving() -> Iterator[Serving]:
+    running = Serving(Scheduler(rebalance_interval=None, grace=0.0))
+    yield running
+    running.stop()
+
+
+def test_a_task_makes_its_round(serving: Serving) -> None:
+    client, worker = serving.peer(b"C1"), serving.peer(b"W1")
+    task = Task(b"T1", source=b"C1", func_object_id=bytes(32))
+    client.say(task)
+    assert client.fence() == []
+    assert worker.fence() == [task]
+    worker.say(TaskResult(b"T1"))
+    assert worker.fence() == []
+    assert client.fence() == [TaskResult(b"T1")]
+
+
+def malformed_frames() -> list[bytes]:
+    """Every vector that all receivers must drop."""
+    index = json.loads((VECTORS / "index.json").read_text(encoding="utf-8"))
+    return [(VECTORS / f"{one['name']}.bin").read_bytes() for one in index["vectors"] if one["expect"] == "drop"]
+
+
+@pytest.mark.parametrize("sender", [b"C2", b"W2"])
+def test_no_malformed_frame_disturbs_others_and_each_is_counted(
+    serving: Serving, sender: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = malformed_frames()
+    assert len(frames) > 30
+    client, worker, sick = serving.peer(b"C1"), serving.peer(b"W1"), serving.peer(sender)
+    worker.fence()
+    sick.fence()
+    with caplog.at_level(logging.WARNING):
+        for frame in frames:
+            sick.socket.send(frame)
+        sick.socket.send_multipart([b"one frame", b"too many"])
+        assert sick.fence() == []
+    assert sum(serving.scheduler.dropped.values()) == len(frames) + 1
+    assert sender.decode() in caplog.text
+    client.say(Task(b"T1"))
+    client.fence()
+    assert worker.fence() == [Task(b"T1")]
+
+
+def test_peers_that_vanish_do_not_disturb_others(serving: Serving) -> None:
+    client, worker = serving.peer(b"C1"), serving.peer(b"W1")
+    worker.fence()
+    for number in range(20):
+        vanishing = serving.peer(b"C-vanishing-%d" % number)
+        vanishing.say(Task(b"V%d" % number))
+        vanishing.fence()
+        vanishing.say(ClientDisconnect())
+        vanishing.socket.close()
+    client.say(Task(b"T1"))
+    client.fence()
+    worker.say(TaskResult(b"T1"))
+    for number in range(20):
+        worker.say(TaskResult(b"V%d" % number))
+    worker.fence()
+    assert TaskResult(b"T1") in client.fence()
+
+
+def test_a_message_to_a_peer_that_is_gone_is_counted(serving: Serving) -> None:
+    client, worker = serving.peer(b"C1"), serving.peer(b"W1")
+    client.say(Task(b"T1"))
+    client.fence()
+    assert worker.fence() == [Task(b"T1")]
+    client.socket.close()
+    # The closing travels on its own connection: until it has come, what is sent to the client is queued.
+    while not any(reason.startswith("cannot be sent") for reason in serving.scheduler.dropped):
+        worker.say(TaskLog(b"T1"))
+        assert worker.fence() == []
+
+
+def test_stopping_settles_every_task_and_removes_the_run_directory() -> None:
+    running = Serving(Scheduler(grace=HANG / 1000))
+    client, worker = running.peer(b"C1"), running.peer(b"W1")
+    worker.fence()
+    for number in range(QUEUE_SIZE + 2):
+        client.say(Task(b"T%d" % number))
+    client.fence()
+    assert len(worker.fence()) == QUEUE_SIZE
+    run_directory = Path(running.scheduler._run_directory)
+    assert run_directory.exists()
+    running.scheduler.stop()
+    assert worker.hear() == ClientDisconnect(DisconnectType.SHUTDOWN)
+    worker.say(TaskResult(b"T0"))
+    worker.say(WorkerDisconnectNotification())
+    heard = [client.hear() for _ in range(QUEUE_SIZE + 2)]
+    assert TaskResult(b"T0") in heard
+    assert sum(message.__class__ is TaskCancelConfirm for message in heard) == QUEUE_SIZE + 1
+    running.stop()
+    assert not run_directory.exists()
+
+
+def test_a_second_stop_ends_the_wait_for_workers_that_do_not_leave() -> None:
+    running = Serving(Scheduler(grace=1e6))
+    client, worker = running.peer(b"C1"), running.peer(b"W1")
+    worker.fence()
+    client.say(Task(b"T1"))
+    client.fence()
+    running.scheduler.stop()
+    assert worker.hear() == Task(b"T1")
+    assert worker.hear() == ClientDisconnect(DisconnectType.SHUTDOWN)
+    running.scheduler.stop()
+    assert client.hear() == TaskCancelConfirm(b"T1", CancelConfirmType.CANCELED)
+    running.stop()
+
+
+def test_silent_peers_are_lost() -> None:
+    running = Serving(Scheduler(settings=SchedulerSettings(worker_timeout=0.2, client_timeout=1e6)))
+    client, worker = running.peer(b"C1"), running.peer(b"W1")
+    worker.fence()
+    client.say(Task(b"T1"))
+    client.say(TaskCancel(b"T1"))
+    assert client.hear() == TaskCancelConfirm(b"T1", CancelConfirmType.CANCELED)
+    worker.say(WorkerHeartbeat(queue_size=QUEUE_SIZE))
+    heard = [worker.hear() for _ in range(3)]
+    assert heard[-1] == ClientDisconnect(DisconnectType.DISCONNECT)
+    running.stop()
+
+
+def test_every_message_is_traced() -> None:
+    trace = io.StringIO()
+    running = Serving(Scheduler(trace=trace, rebalance_interval=None, grace=0.0))
+    client = running.peer(b"Client|traced|1")
+    client.say(Task(b"T1"))
+    client.fence()
+    running.stop()
+    trace.seek(0)
+    kinds = [(record["from"], record["to"], *record["message"]) for record in read_trace(trace)]
+    assert kinds == [
+        ("Client|traced|1", "scheduler", "task"),
+        ("Client|traced|1", "scheduler", "clientHeartbeat"),
+        ("scheduler", "Client|traced|1", "clientHeartbeatEcho"),
+        ("scheduler", "Client|traced|1", "taskCancelConfirm"),
+    ]
+
+
+def test_an_endpoint_that_cannot_be_bound_is_named(serving: Serving) -> None:
+    with pytest.raises(EndpointInUse, match=serving.scheduler.endpoint):
+        Scheduler(serving.scheduler.endpoint)
+    with pytest.raises(EndpointInUse, match="nonsense"):
+        Scheduler("nonsense")

@@ -141,7 +141,7 @@ class Scheduler:
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:
             raise EndpointInUse(f"cannot bind {endpoint}: {error.strerror or error}") from error
-        return self._socket.getsockopt(zmq.LAST_ENDPOINT).decode().rstrip("\0")
+        return str(self._socket.get_string(zmq.LAST_ENDPOINT)).rstrip("\0")
 
     def _milliseconds_to_next_timer(self) -> int:
         due = min(timer.due for timer in self._timers)

@@ -33,7 +33,9 @@ from rescind.messages import (
 )
 
 ID = bytes(range(16))
-VALID_FRAMES = [vector.frame for vector in vectors.build() if vector.message is not None]
+VALID = [vector for vector in vectors.build() if vector.message is not None]
+VALID_FRAMES = [vector.frame for vector in VALID]
+VALID_NAMES = [vector.name for vector in VALID]
 
 # How fast a machine is says nothing here: only that what comes is right.
 slow_to_generate = settings(deadline=None, suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow])
@@ -145,7 +147,7 @@ def test_json_that_is_no_message_is_refused_with_what_is_wrong(value: Any, compl
         (TaskLog(ID, 0, "\ud800"), "text is not UTF-8", "taskLog.content"),
         (TaskResult(ID, metadata=bytes(2**24)), "too large", "taskResult"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_a_value_that_does_not_fit_is_refused_by_name(message: Message, reason: str, field: str) -> None:
     with pytest.raises(wire.WireError, match=field) as caught:
@@ -220,7 +222,7 @@ def test_no_words_replaced_by_pointers_do_either(frame: bytes, changes: list[tup
     decode_or_reason(bytes(changed))
 
 
-@pytest.mark.parametrize("frame", VALID_FRAMES)
+@pytest.mark.parametrize("frame", VALID_FRAMES, ids=VALID_NAMES)
 def test_every_shortened_frame_is_refused(frame: bytes) -> None:
     for length in range(len(frame)):
         assert decode_or_reason(frame[:length]) in {"empty frame", "truncated"}

@@ -1,0 +1,115 @@
+"""A client's side of the object store: calls are written to it, results are read from it."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from rescind.messages import Argument, ArgumentType, Task
+from rescind.payloads import argument_object_id, dump, function_object_id
+from rescind.store import ObjectStore
+
+MAX_ARGUMENTS = 10_000
+"""Positional arguments of one call: each costs some 72 bytes in the Task, whose frame every scheduler
+accepts up to 1 MiB (M2)."""
+
+_IDLE_FUNCTIONS = 256
+"""Functions that are kept in the store although no pending task uses them."""
+
+
+class CallStore:
+    """Keeps the functions, arguments and results of one client. Thread-safe; its methods may block."""
+
+    def __init__(self, store: ObjectStore, owner: bytes) -> None:
+        """Keep objects in `store` for the client whose routing id is `owner`."""
+        self._store = store
+        self._owner = owner
+        self._lock = threading.Lock()
+        self._users: OrderedDict[bytes, int] = OrderedDict()
+        """How many pending tasks use each shared function; the one used longest ago comes first."""
+
+    def write(self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Task:
+        """Store a call and return the task that names it.
+
+        Raises what pickling or storing raises, and `ValueError` for more than `MAX_ARGUMENTS` arguments;
+        then nothing of the call stays in the store.
+        """
+        if len(args) > MAX_ARGUMENTS:
+            raise ValueError(
+                f"{len(args)} positional arguments: a task takes up to {MAX_ARGUMENTS}. Pass them as one list"
+            )
+        # Everything is pickled before anything is stored: an error leaves nothing behind.
+        pickled_function = dump(functools.partial(fn, **kwargs) if kwargs else fn)
+        pickled_arguments = [dump(argument) for argument in args]
+        if kwargs:
+            # Keyword arguments travel in the function; one that differs with each call must not be kept.
+            function_id = argument_object_id(self._owner)
+            self._store.put(self._owner, function_id, pickled_function)
+        else:
+            function_id = self._share(pickled_function)
+        argument_ids = [argument_object_id(self._owner) for _ in args]
+        task = Task(
+            task_id=uuid.uuid4().bytes,
+            source=self._owner,
+            func_object_id=function_id,
+            function_args=tuple(Argument(ArgumentType.OBJECT_ID, each) for each in argument_ids),
+        )
+        try:
+            for object_id, data in zip(argument_ids, pickled_arguments, strict=True):
+                self._store.put(self._owner, object_id, data)
+        except BaseException:
+            self.release([task])
+            raise
+        return task
+
+    def read(self, object_id: bytes) -> bytes:
+        """An object's bytes. Raises `rescind.store.ObjectMissing`."""
+        return self._store.get(object_id)
+
+    def release(self, calls: Iterable[Task] = (), object_ids: Iterable[bytes] = ()) -> None:
+        """Delete what calls have stored that nobody else uses, and other objects, in one step."""
+        doomed = list(object_ids)
+        for call in calls:
+            doomed.extend(argument.data for argument in call.function_args)
+            with self._lock:
+                if call.func_object_id in self._users:
+                    self._users[call.func_object_id] -= 1
+                else:
+                    doomed.append(call.func_object_id)
+        if doomed:
+            self._store.delete(self._owner, doomed)
+
+    def close(self) -> None:
+        """Delete everything of this client, refuse what its tasks still store, and close the store."""
+        try:
+            self._store.release_owner(self._owner)
+        finally:
+            self._store.close()
+
+    def _share(self, pickled: bytes) -> bytes:
+        """Store a function unless it is there, and count its user."""
+        function_id = function_object_id(self._owner, pickled)
+        # Storing and deleting happen under the lock: a function that is wanted again must not be deleted late.
+        with self._lock:
+            if function_id not in self._users:
+                self._store.put(self._owner, function_id, pickled)
+                self._users[function_id] = 0
+                self._delete_idle()
+            self._users[function_id] += 1
+            self._users.move_to_end(function_id)
+        return function_id
+
+    def _delete_idle(self) -> None:
+        excess = len(self._users) - _IDLE_FUNCTIONS
+        if excess <= 0:
+            return
+        newest = next(reversed(self._users))
+        idle = [each for each, users in self._users.items() if users == 0 and each != newest][:excess]
+        for each in idle:
+            del self._users[each]
+        if idle:
+            self._store.delete(self._owner, idle)

@@ -1,0 +1,117 @@
+"""What payloads are: their ids, how values become bytes, and how exceptions travel with their traceback.
+
+An object id has 32 bytes: the MD5 of the owner's routing id, then 16 bytes that say which object.
+"""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+import uuid
+from hashlib import blake2b, md5
+from typing import Any
+
+import cloudpickle
+
+
+def function_object_id(owner: bytes, pickled: bytes) -> bytes:
+    """The id of a function: the same function of the same owner is stored once."""
+    return _prefix(owner) + blake2b(pickled, digest_size=16).digest()
+
+
+def argument_object_id(owner: bytes) -> bytes:
+    """A new id for an argument."""
+    return _prefix(owner) + uuid.uuid4().bytes
+
+
+def result_object_id(owner: bytes, task_id: bytes) -> bytes:
+    """The id of a task's result, so that whoever releases a task can name it without having been told."""
+    return _prefix(owner) + (task_id if len(task_id) == 16 else _md5(task_id))
+
+
+def _prefix(owner: bytes) -> bytes:
+    return _md5(owner)
+
+
+def _md5(data: bytes) -> bytes:
+    return md5(data, usedforsecurity=False).digest()
+
+
+def dump(value: Any) -> bytes:
+    """The value as bytes. Raises whatever its pickling raises."""
+    data: bytes = cloudpickle.dumps(value)
+    return data
+
+
+def load(data: bytes) -> Any:
+    """The value again. This runs code that the author of `data` chose. Raises whatever that raises."""
+    return pickle.loads(data)
+
+
+class RemoteTraceback(Exception):
+    """The traceback of the process where an exception was raised; its `str` is that text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+class RemoteError(Exception):
+    """Stands for an exception that cannot travel: `description` is its `repr`."""
+
+    def __init__(self, description: str, remote_traceback: str) -> None:
+        super().__init__(description, remote_traceback)
+        self.description = description
+        self.remote_traceback = remote_traceback
+
+    def __str__(self) -> str:
+        return self.description
+
+
+class _Carried:
+    """Pickles to the call that makes the exception again, wherever it is read."""
+
+    def __init__(self, pickled: bytes | None, description: str, text: str) -> None:
+        self._parts = (pickled, description, text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _make_again, self._parts
+
+
+def dump_exception(error: BaseException) -> bytes:
+    """The exception as bytes: `load` gives it back with a `RemoteTraceback` as its `__cause__`.
+
+    One that cannot be pickled, or not be made again where it is read, becomes a `RemoteError`. Never raises
+    because of the exception.
+    """
+    text = _quietly(lambda: "".join(traceback.format_exception(error)))
+    description = _quietly(lambda: repr(error)) or type(error).__name__
+    try:
+        pickled = dump(error)
+        pickle.loads(pickled)
+    except Exception:
+        pickled = None
+    return pickle.dumps(_Carried(pickled, description, text))
+
+
+def _quietly(describe: Any) -> str:
+    try:
+        text: str = describe()
+    except Exception as trouble:
+        return f"(it cannot be described: {type(trouble).__name__})"
+    return text
+
+
+def _make_again(pickled: bytes | None, description: str, text: str) -> BaseException:
+    made: Any = None
+    if pickled is not None:
+        try:
+            made = pickle.loads(pickled)
+        except Exception:
+            made = None
+    error = made if isinstance(made, BaseException) else RemoteError(description, text)
+    error.__cause__ = RemoteTraceback(text)
+    return error

@@ -1,0 +1,384 @@
+"""The worker's shell: one thread, one loop around the pure machine, tasks in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Iterator
+from types import FrameType
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from rescind import wire
+from rescind.messages import Message, ObjectStorageAddress, Task, TaskResultType, WorkerHeartbeatEcho
+from rescind.payloads import result_object_id
+from rescind.store import ObjectStore, StorageNotFound, UnsupportedStorage, open_store
+from rescind.worker_machine import (
+    Dropped,
+    EndProcess,
+    Event,
+    Farewell,
+    Finished,
+    HeartbeatDue,
+    Instruction,
+    Leave,
+    Left,
+    ProcessEnded,
+    Received,
+    ReleaseResult,
+    Send,
+    Start,
+    UseStorage,
+    WorkerMachine,
+    WorkerSettings,
+)
+from rescind.worker_pool import CannotStartProcesses, ProcessPool
+from rescind.worker_vitals import Vitals
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 256
+"""Messages handled between two looks at the processes and the time: a flood must not starve them."""
+_FAREWELL_MILLISECONDS = 1000
+"""How long the last messages may take to leave when the socket closes."""
+_LONGEST_NAME = 200
+"""Bytes; a routing id has at most 255."""
+
+
+class Worker:
+    """Runs tasks for one scheduler, in one life after another, until it is told to leave.
+
+    `run` belongs to one thread. In the main thread SIGINT and SIGTERM make it leave in order (W4.2); in
+    another thread signals are not touched. `stop` may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        settings: WorkerSettings | None = None,
+        *,
+        name: str = "worker",
+        heartbeat_interval: float = 2.0,
+    ) -> None:
+        """`endpoint` is the scheduler's; it may start later. `heartbeat_interval` is in seconds.
+
+        Raises `ValueError` if `name`, which becomes part of the routing id, is longer than 200 bytes.
+        """
+        if len(name.encode()) > _LONGEST_NAME:
+            raise ValueError(f"the worker's name has {len(name.encode())} bytes; at most {_LONGEST_NAME} are allowed")
+        self._endpoint = endpoint
+        self._settings = settings or WorkerSettings()
+        self._name = name
+        self._heartbeat_interval = heartbeat_interval
+        self.dropped: Counter[str] = Counter()
+        """Messages that had no effect, by reason."""
+        self.routing_id = b""
+        """Of the present life; empty before the first."""
+        self._stop_requested = threading.Event()
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        for end in (self._wake_reader, self._wake_writer):
+            end.setblocking(False)
+
+    def run(self) -> Farewell:
+        """Serve until `stop`, a signal, or the scheduler's word; every process it started is gone when it returns.
+
+        To be called once. Returns why the last life ended. Raises `ValueError` if the endpoint is not one, and
+        `CannotStartProcesses`, after an orderly good-bye, if tasks cannot be run here.
+        """
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        pool = ProcessPool(self._settings.processes)
+        with self._signals():
+            try:
+                while True:
+                    began = time.monotonic()
+                    self.routing_id = f"Worker|{self._name}|{uuid.uuid4().hex}".encode()
+                    connection = _Connection(context, self._endpoint, self.routing_id)
+                    farewell = _Life(self, connection, pool).run()
+                    if farewell is Farewell.EXIT or not self._pause_until(began + self._heartbeat_interval):
+                        return farewell
+                    logger.info("the connection or the scheduler is lost: joining again")
+            finally:
+                pool.close()
+                context.term()
+
+    def stop(self) -> None:
+        """Leave in order: end what runs, say good-bye. Returns at once; `run` returns when it is done."""
+        self._stop_requested.set()
+        with contextlib.suppress(OSError):  # enough wake-ups wait already, or it has left
+            self._wake_writer.send(b"s")
+
+    def count_dropped(self, reason: str, task_id: bytes = b"") -> None:
+        """Count and log a message that had no effect."""
+        self.dropped[reason] += 1
+        count = self.dropped[reason]
+        # A flood of the same complaint must not become a flood of log lines: log the 1st, 2nd, 4th, 8th...
+        if count & (count - 1) == 0:
+            logger.warning("dropped: %s (task %s, %d so far)", reason, task_id.hex() or "-", count)
+
+    @property
+    def settings(self) -> WorkerSettings:
+        """What the operator chose."""
+        return self._settings
+
+    @property
+    def heartbeat_interval(self) -> float:
+        """Seconds."""
+        return self._heartbeat_interval
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether `stop` was called or a signal came."""
+        return self._stop_requested.is_set()
+
+    @property
+    def waker(self) -> socket.socket:
+        """Readable after `stop` or a signal."""
+        return self._wake_reader
+
+    def _pause_until(self, moment: float) -> bool:
+        """A scheduler that sends each life away at once must not keep the machine busy. False if told to stop."""
+        while not self.stop_requested and (left := moment - time.monotonic()) > 0:
+            zmq.select([self._wake_reader], [], [], left)
+            self.drain_waker()
+        return not self.stop_requested
+
+    def drain_waker(self) -> None:
+        """Make `waker` unreadable again."""
+        with contextlib.suppress(BlockingIOError):
+            self._wake_reader.recv(4096)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def leave(number: int, frame: FrameType | None) -> None:
+            self._stop_requested.set()
+
+        # The descriptor, not the handler, wakes the poll: a handler alone would not run before the next message.
+        former_descriptor = signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
+        former = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(former_descriptor)
+            for number, handler in former.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+class _Connection:
+    """One DEALER under one routing id, from its connecting to its end; it never comes back (T4)."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, routing_id: bytes) -> None:
+        self.lost = False
+        """Whether the connection was made and has dropped. Messages that came before can still be received."""
+        self._made = False
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.IDENTITY, routing_id)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        for option in (zmq.SNDHWM, zmq.RCVHWM):
+            self.socket.setsockopt(option, 0)
+        self.monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        try:
+            self.socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close(orderly=False)
+            raise ValueError(
+                f"cannot connect to {endpoint!r}: {error.strerror}; a ZeroMQ endpoint looks like tcp://127.0.0.1:6378"
+            ) from error
+
+    def watch(self) -> None:
+        """Take in what has become of the connection."""
+        with contextlib.suppress(zmq.Again):
+            while not self.lost:
+                event = parse_monitor_message(self.monitor.recv_multipart(zmq.NOBLOCK))["event"]
+                if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                    self._made = True
+                elif self._made:
+                    self.lost = True
+
+    def received(self) -> Iterator[list[bytes]]:
+        """A batch of the messages that have come, each as its frames; all of them once it is lost. Does not wait."""
+        if self.socket.closed:
+            return
+        with contextlib.suppress(zmq.Again):
+            for _ in itertools.count() if self.lost else range(_BATCH):
+                yield self.socket.recv_multipart(zmq.NOBLOCK)
+
+    def send(self, frame: bytes) -> None:
+        """Send, without waiting; into the void if the connection is lost."""
+        if not self.socket.closed:
+            self.socket.send(frame, zmq.NOBLOCK)
+
+    def close(self, *, orderly: bool) -> None:
+        """Close; if `orderly`, and there is somebody to hear it, what was sent has a second to leave."""
+        if not self.socket.closed:
+            self.socket.disable_monitor()
+            self.monitor.close(linger=0)
+            self.socket.close(linger=_FAREWELL_MILLISECONDS if orderly and self._made and not self.lost else 0)
+
+
+class _Life:
+    """A worker's time under one routing id."""
+
+    def __init__(self, worker: Worker, connection: _Connection, pool: ProcessPool) -> None:
+        self._worker = worker
+        self._connection = connection
+        self._pool = pool
+        self._machine = WorkerMachine(worker.settings)
+        self._vitals = Vitals()
+        self._events: deque[Event] = deque()
+        self._farewell: Farewell | None = None
+        self._address: ObjectStorageAddress | None = None
+        self._store: ObjectStore | None = None
+        self._held: dict[bytes, Task] = {}
+        """Tasks to start as soon as it is known where payloads are kept."""
+        self._heartbeat_due = time.monotonic()
+        self._heartbeat_sent: float | None = None
+        self._latency_microseconds = 0
+        self._broken: CannotStartProcesses | None = None
+
+    def run(self) -> Farewell:
+        """From the first heartbeat to the farewell."""
+        poller = zmq.Poller()
+        for source in (self._connection.socket, self._connection.monitor, self._worker.waker, self._pool):
+            poller.register(source, zmq.POLLIN)
+        try:
+            while True:
+                self._refill()
+                if self._worker.stop_requested:
+                    self._events.append(Leave(Farewell.EXIT))
+                self._beat()
+                self._handle_events()
+                if self._farewell is not None:
+                    break
+                self._wait(poller)
+                self._events.extend(self._pool.collect())
+                self._handle_events()
+                self._connection.watch()  # before receiving: what was received before the loss is still handled
+                self._receive()
+                if self._connection.lost and not self._connection.socket.closed:
+                    poller.unregister(self._connection.socket)
+                    poller.unregister(self._connection.monitor)
+                    # Closed at once: ZeroMQ would connect again under the same routing id.
+                    self._connection.close(orderly=False)
+                    self._events.append(Leave(Farewell.REJOIN))
+        finally:
+            self._connection.close(orderly=self._farewell is Farewell.EXIT)
+            if self._store is not None:
+                self._store.close()
+        if self._broken is not None:
+            raise self._broken
+        return self._farewell
+
+    def _wait(self, poller: zmq.Poller) -> None:
+        if self._events:
+            return
+        left = self._heartbeat_due - time.monotonic()
+        poller.poll(max(0, int(left * 1000) + 1))
+        self._worker.drain_waker()
+
+    def _refill(self) -> None:
+        if self._broken is None:
+            try:
+                self._pool.refill()
+            except CannotStartProcesses as error:
+                self._broken = error
+                self._events.append(Leave(Farewell.EXIT))
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if now < self._heartbeat_due:
+            return
+        self._heartbeat_due = now + self._worker.heartbeat_interval
+        if self._heartbeat_sent is None:
+            self._heartbeat_sent = now
+        self._events.append(
+            HeartbeatDue(self._vitals.heartbeat(self._pool.statuses(), self._latency_microseconds), now)
+        )
+
+    def _receive(self) -> None:
+        now = time.monotonic()
+        for frames in self._connection.received():
+            if len(frames) != 1:
+                self._worker.count_dropped("not one frame")
+                continue
+            try:
+                message = wire.decode(frames[0])
+            except wire.WireError as error:
+                self._worker.count_dropped(error.reason)
+                continue
+            if isinstance(message, WorkerHeartbeatEcho) and self._heartbeat_sent is not None:
+                self._latency_microseconds = int((now - self._heartbeat_sent) * 1_000_000)
+                self._heartbeat_sent = None
+            self._events.append(Received(message, now))
+            self._handle_events()
+
+    def _handle_events(self) -> None:
+        while self._events and self._farewell is None:
+            for instruction in self._machine.handle(self._events.popleft()):
+                self._carry_out(instruction)
+
+    def _carry_out(self, instruction: Instruction) -> None:
+        match instruction:
+            case Send(message):
+                self._send(message)
+            case Start(task):
+                self._held[task.task_id] = task
+                self._start_held()
+            case EndProcess(task_id):
+                if self._held.pop(task_id, None) is not None or not self._pool.end(task_id):
+                    self._events.append(ProcessEnded(task_id))
+            case ReleaseResult(task):
+                self._release_result(task)
+            case UseStorage(address):
+                self._use_storage(address)
+            case Dropped(reason, task_id):
+                self._worker.count_dropped(reason, task_id)
+            case Left(farewell):
+                self._farewell = farewell
+
+    def _send(self, message: Message) -> None:
+        self._connection.send(wire.encode(message))
+
+    def _use_storage(self, address: ObjectStorageAddress) -> None:
+        if self._store is not None and address == self._address:
+            return
+        is_new, self._address, former, self._store = address != self._address, address, self._store, None
+        if former is not None:
+            former.close()
+        try:
+            self._store = open_store(address)
+        except (UnsupportedStorage, StorageNotFound) as error:
+            if is_new:
+                logger.error("no task can be run, and each is answered `failed`: %s", error)
+        self._start_held()
+
+    def _start_held(self) -> None:
+        if self._address is None:
+            return
+        for task in self._held.values():
+            if self._store is None:
+                # Without a store there is nowhere to put the error: the log has it.
+                self._events.append(Finished(task.task_id, TaskResultType.FAILED, ()))
+            else:
+                self._pool.start(task, self._address, self._worker.routing_id)
+        self._held.clear()
+
+    def _release_result(self, task: Task) -> None:
+        if self._store is None:
+            return
+        try:
+            self._store.delete(task.source, [result_object_id(task.source, task.task_id)])
+        except Exception as error:
+            # Whatever ails the store must not keep the scheduler from its answer.
+            logger.error("the result of task %s cannot be released: %s", task.task_id.hex(), error)

@@ -1,0 +1,277 @@
+"""The processes that run tasks, from their own side; `worker_pool` is the worker's side.
+
+Three kinds, none of which ever holds a socket of the scheduler:
+
+- The *server*, one a worker: has imported what is slow to import, and forks a guard on demand, so that
+  a new process costs milliseconds.
+- A *guard*, one a slot: forks the runner and waits. When the worker asks for it, or is gone (its end of
+  the `lifeline` closes either way, also by `kill -9`), or the runner has died, it ends the runner and
+  everything the runner ever started, and then itself. It does so from outside of the runner, since a
+  function may hold the interpreter's lock for ever. On Linux not even a process that has made itself a
+  session of its own escapes, because orphans come to the guard; elsewhere the runner's process group ends.
+- A *runner*: runs one task after another in its main thread.
+
+A guard's end is what the worker takes for the end of the process (W2.2): its lifeline closes after the
+last descendant was reaped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import io
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+from rescind.messages import Argument, ArgumentType, ObjectStorageAddress, Task, TaskResultType
+from rescind.payloads import dump, dump_exception, load, result_object_id
+from rescind.store import ObjectStore, open_store
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A runner to the worker: I take tasks."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunTask:
+    """The worker to a runner: run `task`. A new `life` of the worker means that stores are opened anew."""
+
+    task: Task
+    storage: ObjectStorageAddress
+    life: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnded:
+    """A runner to the worker: the function returned or raised, and its result is stored."""
+
+    task_id: bytes
+    result_type: TaskResultType
+    results: tuple[bytes, ...]
+
+
+def serve(control_descriptor: int) -> None:
+    """The server: forks a guard for each message with two descriptors (lifeline, tasks), until the worker is gone.
+
+    Returns when every guard has ended.
+    """
+    control = socket.socket(fileno=control_descriptor)
+    control.set_inheritable(False)
+    # Guards are reaped by the kernel: the worker hears of their end through their lifelines.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    _name_process("rescind-server")
+    gc.freeze()  # what is shared with the children stays shared
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(control, 1, 2)
+        if not request:
+            break
+        if os.fork() == 0:
+            _never_return(_guard, control, *descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+    with contextlib.suppress(ChildProcessError):
+        os.wait()  # with SIGCHLD ignored it returns by raising, when the last child has ended
+
+
+def _never_return(body: Callable[..., None], *arguments: Any) -> NoReturn:
+    """What a forked process does: it must not run on into its parent's code."""
+    status = 1
+    try:
+        body(*arguments)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _guard(control: socket.socket, lifeline: int, tasks: int) -> None:
+    control.close()
+    os.setsid()  # Ctrl-C in the worker's terminal is for the worker
+    _name_process("rescind-guard")
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    woken, wake = os.pipe()
+    for end in (woken, wake):
+        os.set_blocking(end, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    guard = os.getpid()
+    runner = os.fork()
+    if runner == 0:
+        for descriptor in (lifeline, woken, wake):
+            os.close(descriptor)
+        _never_return(_runner, guard, tasks)
+    os.close(tasks)
+    ended = False
+    while not ended:
+        readable, _, _ = select.select([lifeline, woken], [], [])
+        if lifeline in readable:
+            break
+        with contextlib.suppress(BlockingIOError):
+            os.read(woken, 4096)
+        ended = _reap(runner)
+    _end_descendants(runner, ended)
+
+
+def _reap(runner: int) -> bool:
+    """Reap what has ended; whether the runner has."""
+    ended = False
+    with contextlib.suppress(ChildProcessError):
+        while (pid := os.waitpid(-1, os.WNOHANG)[0]) != 0:
+            ended = ended or pid == runner
+    return ended
+
+
+def _end_descendants(runner: int, runner_reaped: bool) -> None:
+    """Kill the runner's group and whatever else has become a child of this process, until there is nothing."""
+    adopts = sys.platform == "linux"
+    while True:
+        if not runner_reaped:
+            _kill(os.kill, runner)  # perhaps before it has a group
+        if not (runner_reaped and adopts):  # an id that was reaped may be another's by now
+            _kill(os.killpg, runner)
+        for pid in _own_children() if adopts else ():
+            _kill(os.kill, pid)
+        try:
+            runner_reaped = os.waitpid(-1, 0)[0] == runner or runner_reaped
+        except ChildProcessError:
+            return
+
+
+def _kill(kill: Callable[[int, int], None], pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        kill(pid, signal.SIGKILL)
+
+
+def _own_children() -> list[int]:
+    try:
+        return [int(pid) for pid in (_PROC / "thread-self/children").read_text().split()]
+    except OSError:  # a kernel without that file
+        return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit() and _parent(entry) == os.getpid()]
+
+
+def _parent(entry: Path) -> int:
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _runner(guard: int, tasks: int) -> None:
+    os.setsid()
+    _name_process("rescind-task")
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != guard:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # a task that is ended loses no line
+    connection = Connection(tasks)
+    connection.send_bytes(pickle.dumps(Ready(os.getpid())))
+    store: ObjectStore | None = None
+    opened: tuple[ObjectStorageAddress, bytes] | None = None
+    while True:
+        try:
+            order = pickle.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        assert isinstance(order, RunTask)
+        if store is None or opened != (order.storage, order.life):
+            store, opened = open_store(order.storage), (order.storage, order.life)
+        ended = run_task(store, order.task)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # the function may have closed or replaced it
+                stream.flush()
+        connection.send_bytes(pickle.dumps(ended))
+
+
+def run_task(store: ObjectStore, task: Task) -> TaskEnded:
+    """Run the task's function and store its result, or the exception that says why there is none (W3.2).
+
+    Catches everything, `SystemExit` and `KeyboardInterrupt` included. If not even the exception can be
+    stored, it is printed to standard error and the answer has no result object.
+    """
+    result_id = result_object_id(task.source, task.task_id)
+    try:
+        store.put(task.source, result_id, dump(_call(store, task)))
+        return TaskEnded(task.task_id, TaskResultType.SUCCESS, (result_id,))
+    except BaseException as error:
+        error.__traceback__ = _without_own_frames(error.__traceback__)
+        try:
+            store.put(task.source, result_id, dump_exception(error))
+            return TaskEnded(task.task_id, TaskResultType.FAILED, (result_id,))
+        except Exception:
+            traceback.print_exc()
+            return TaskEnded(task.task_id, TaskResultType.FAILED, ())
+
+
+def _call(store: ObjectStore, task: Task) -> Any:
+    function = _read(store, task.func_object_id, "function")
+    arguments = [
+        _read(store, _object_of(argument, position), f"argument {position}")
+        for position, argument in enumerate(task.function_args)
+    ]
+    return function(*arguments)
+
+
+def _object_of(argument: Argument, position: int) -> bytes:
+    if argument.type == ArgumentType.OBJECT_ID:
+        return argument.data
+    if argument.type == ArgumentType.TASK:
+        raise ValueError(
+            f"argument {position} names another task, as in a graph: this worker does not run graphs. "
+            "Submit the tasks one by one and pass results as arguments"
+        )
+    raise ValueError(
+        f"argument {position} is of type {int(argument.type)}, which this worker does not know: "
+        "the client follows a later version of the protocol; upgrade the worker"
+    )
+
+
+def _read(store: ObjectStore, object_id: bytes, what: str) -> Any:
+    try:
+        return load(store.get(object_id))
+    except BaseException as error:
+        error.add_note(f"This happened when the worker read the task's {what}.")
+        raise
+
+
+def _without_own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the function on; the whole of it if the function never came to run."""
+    inner = trace
+    while inner is not None and inner.tb_frame.f_code.co_filename == __file__:
+        inner = inner.tb_next
+    return inner or trace
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0)
+
+
+def _name_process(name: str) -> None:
+    """Shown by `ps -o comm`."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)

@@ -1,0 +1,76 @@
+"""Section 4, S11.4: a peer that departs disturbs nobody else."""
+
+from __future__ import annotations
+
+from rescind_conformance.case import case
+from rescind_conformance.world import World
+
+
+@case("S11.4", title="results for a client that was killed")
+def killed_client(world: World) -> None:
+    """A client is killed as the results of its ten tasks come (Scaler PRs 900 and 927). Sending them fails, and another
+    client gets its own all the same.
+    """
+    killed, staying, holder = world.client(), world.client(), world.worker(queue_size=20)
+    lost, kept = killed.submit_many(10), staying.submit_many(10)
+    for task in (*lost, *kept):
+        world.dispatched(task)
+    killed.cut()
+    for one, other in zip(lost, kept, strict=True):
+        holder.finish(one)
+        staying.expect(holder.finish(other), "S11.4")
+
+
+@case("S11.4", title="tasks and cancels for a worker that was killed")
+def killed_worker(world: World) -> None:
+    """A worker is killed, and before that is noticed its tasks are cancelled and others dispatched to it. Another
+    worker gets tasks and cancels as before.
+    """
+    owner, killed = world.client(), world.worker(queue_size=10)
+    lost = owner.submit_many(5)
+    for task in lost:
+        world.dispatched(task)
+    killed.cut()
+    for task in owner.submit_many(5):
+        owner.cancel(task, force=True)
+    for task in lost:
+        owner.cancel(task)
+    serves(world)
+
+
+@case("S11.4", title="a client leaves in the middle of its results")
+def leaving_client(world: World) -> None:
+    """A client says good-bye while the results of its tasks come between another's. The other gets all of its own."""
+    leaving, staying, holder = world.client(), world.client(), world.worker(queue_size=20)
+    unwanted, kept = leaving.submit_many(10), staying.submit_many(10)
+    for task in (*unwanted, *kept):
+        world.dispatched(task)
+    results = []
+    for number, (one, other) in enumerate(zip(unwanted, kept, strict=True)):
+        holder.finish(one, fence=False)
+        results.append(holder.finish(other, fence=False))
+        if number == 5:
+            leaving.disconnect(fence=False)
+    holder.fence()
+    for result in results:
+        staying.expect(result, "S11.4")
+
+
+@case("S11.4", title="peers that only look in")
+def passing_peers(world: World) -> None:
+    """Twenty clients and workers connect and are killed, each after one word. The others are served as before."""
+    for number in range(20):
+        peer = world.client() if number % 2 else world.worker(queue_size=0)
+        peer.cut()
+    serves(world)
+
+
+def serves(world: World) -> None:
+    """A new client has a task run, and one cancelled, by a new worker."""
+    client, worker = world.client(), world.worker(queue_size=2)
+    done, cancelled = client.submit_many(2)
+    for task in (done, cancelled):
+        world.dispatched(task, "S11.4")
+    client.expect(worker.finish(done), "S11.4")
+    client.cancel(cancelled)
+    worker.expect_cancel(cancelled, "S11.4")

@@ -1,0 +1,131 @@
+"""Section 4, "One terminal message"."""
+
+from __future__ import annotations
+
+from rescind.messages import GraphTask, Task, TaskResultType
+from rescind_conformance.case import case
+from rescind_conformance.peers import CANCEL_NOT_FOUND, CANCELED
+from rescind_conformance.world import World
+
+
+@case("S1.1", "S1.2", title="a result is told once")
+def one_result(world: World) -> None:
+    """A task runs to its end. The worker then repeats its result; the owner hears only the first."""
+    owner, _ = world.client(), world.worker()
+    task = owner.submit()
+    holder = world.dispatched(task)
+    owner.expect(holder.finish(task), "S1.1")
+    holder.finish(task)
+    owner.expect_nothing("S1.1", about=task)
+    holder.expect_nothing("S1.2", about=task)
+
+
+@case("S1.1", title="a failed task has its result")
+def failed_result(world: World) -> None:
+    """A task raises. `failed` is as terminal as `success`, and is forwarded as it came."""
+    owner, _ = world.client(), world.worker()
+    task = owner.submit()
+    owner.expect(world.dispatched(task).finish(task, TaskResultType.FAILED), "S1.1")
+
+
+@case("S1.1", title="a task whose process died has its result")
+def worker_died_result(world: World) -> None:
+    """What runs a task dies, and the worker says so. `failedWorkerDied` is forwarded as it came."""
+    owner, _ = world.client(), world.worker()
+    task = owner.submit()
+    owner.expect(world.dispatched(task).finish(task, TaskResultType.FAILED_WORKER_DIED), "S1.1")
+
+
+@case("S1.1", title="each of many tasks has one result")
+def many_tasks(world: World) -> None:
+    """Fifty tasks on three workers, finished newest first: fifty results, each once."""
+    owner = world.client()
+    for _ in range(3):
+        world.worker(queue_size=20)
+    tasks = owner.submit_many(50)
+    holders = {task: world.dispatched(task) for task in tasks}
+    results = [holders[task].finish(task, fence=False) for task in reversed(tasks)]
+    for worker in world.workers:
+        worker.fence()
+    for result in results:
+        owner.expect(result, "S1.1")
+    owner.expect_nothing("S1.1")
+
+
+@case("S1.2", title="after canceled, no result")
+def late_result_after_canceled(world: World) -> None:
+    """The holder confirms `canceled` and then, faulty, sends a result all the same. The owner does not get it."""
+    owner, _ = world.client(), world.worker()
+    task = owner.submit()
+    holder = world.dispatched(task)
+    owner.cancel(task)
+    holder.expect_cancel(task, "S4.1", vital=True)
+    holder.confirm(task, CANCELED)
+    owner.expect_confirm(task, CANCELED, "S4.2", vital=True)
+    holder.finish(task)
+    owner.expect_nothing("S1.2", about=task)
+
+
+@case("S1.2", title="after canceled, no start")
+def no_start_after_canceled(world: World) -> None:
+    """A waiting task is cancelled; only then does a worker come. It gets the other tasks, not this one."""
+    owner = world.client()
+    task, other = owner.submit_many(2)
+    owner.cancel(task)
+    owner.expect_confirm(task, CANCELED, "S3.1", vital=True)
+    worker = world.worker()
+    world.dispatched(other)
+    worker.expect_nothing("S1.2", about=task)
+
+
+@case("S1.3", title="an id that another client uses is refused")
+def id_of_another_client(world: World) -> None:
+    """Two clients submit under one id. The second is refused, and the task of the first goes on untouched."""
+    first, second, _ = world.client(), world.client(), world.worker()
+    task = first.submit()
+    holder = world.dispatched(task)
+    second.submit(task)
+    second.expect_confirm(task, CANCEL_NOT_FOUND, "S1.3")
+    holder.expect_nothing("S1.3", about=task)
+    result = holder.finish(task)
+    first.expect(result, "S1.3")
+    second.expect_nothing("S1.3", about=task)
+
+
+@case("S1.3", title="a graph is run or refused")
+def graph_task(world: World) -> None:
+    """A client submits a graph. A scheduler that does not run graphs says so; silence would hang the client."""
+    owner, worker = world.client(), world.worker()
+    graph, node = world.new_task(), world.new_task()
+    inner = owner.task_message(node)
+    owner.send(GraphTask(graph.id, owner.routing_id, (node.id,), (inner,)))
+    if any(isinstance(message, Task) for message in worker.waiting()):
+        world.unsupported("it runs graphs, so there is no refusal to see")
+    owner.expect_confirm(graph, CANCEL_NOT_FOUND, "S1.3")
+
+
+@case("S1.4", title="a task sent twice is one task")
+def same_task_twice(world: World) -> None:
+    """The owner repeats the Task of a dispatched task: it is not dispatched again, and has one result."""
+    owner, _ = world.client(), world.worker()
+    world.worker()
+    task = owner.submit()
+    holder = world.dispatched(task)
+    owner.submit(task)
+    for worker in world.workers:
+        worker.expect_nothing("S1.4", about=task)
+    owner.expect_nothing("S1.4", about=task)
+    owner.expect(holder.finish(task), "S1.4")
+    owner.expect_nothing("S1.4", about=task)
+
+
+@case("S1.4", title="a waiting task sent twice is one task")
+def same_waiting_task_twice(world: World) -> None:
+    """The owner repeats the Task of a task that waits. When a worker comes it gets the task once."""
+    owner = world.client()
+    task = owner.submit()
+    owner.submit(task)
+    owner.expect_nothing("S1.4", about=task)
+    worker = world.worker()
+    world.wait_until(lambda: bool(worker.waiting(task)))
+    worker.expect_task(task, "S1.4")

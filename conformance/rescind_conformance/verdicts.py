@@ -1,0 +1,130 @@
+"""What a case finds, and how the findings of all cases become one verdict for each requirement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from rescind_conformance.coverage import NOT_OBSERVABLE
+from rescind_conformance.requirements import Level, Requirement
+from rescind_conformance.trace import Entry
+
+
+class Departure(Exception):
+    """The subject did not do what a requirement says, and the case cannot go on.
+
+    Checks that can go on after a departure record one (`World.check`) rather than raise it.
+    """
+
+    def __init__(self, requirement: str, text: str, *, unresponsive: bool = False) -> None:
+        """`text`: what was expected and what happened. `unresponsive`: the subject has died or does not echo."""
+        super().__init__(f"{requirement}: {text}")
+        self.requirement = requirement
+        self.text = text
+        self.unresponsive = unresponsive
+
+
+class Unsupported(Exception):
+    """The subject does not show an optional behaviour, so that what it must then do cannot be seen."""
+
+
+class Verdict(StrEnum):
+    """The finding on one requirement."""
+
+    PASS = "pass"
+    """Checked in at least one case, and no case departed from it."""
+    NON_STRICT = "non-strict"
+    """A SHOULD or MAY that the subject does otherwise."""
+    FAIL = "fail"
+    NOT_REACHED = "not reached"
+    """Each check of it stood behind a departure from another requirement."""
+    UNSUPPORTED = "unsupported"
+    """The optional behaviour that it rules over was not shown."""
+    NOT_CHECKED = "not checked"
+    """No case that was run checks it."""
+    HARNESS_ERROR = "harness error"
+    """The suite itself failed: says nothing about the subject."""
+
+
+@dataclass(slots=True)
+class CaseResult:
+    """What one run of one case found."""
+
+    case: str
+    title: str
+    declared: tuple[str, ...]
+    departures: list[Departure] = field(default_factory=list)
+    checked: set[str] = field(default_factory=set)
+    unsupported: str | None = None
+    """Why the rest of the case could not be seen, if it could not."""
+    harness_error: str | None = None
+    """The traceback of an exception that is not the subject's doing."""
+    trace: list[Entry] = field(default_factory=list)
+    log: str = ""
+    """The last lines that the subject wrote, if it departed."""
+    seconds: float = 0.0
+
+    @property
+    def departed(self) -> set[str]:
+        """The requirements that the subject departed from."""
+        return {departure.requirement for departure in self.departures}
+
+    def finding(self, requirement: str) -> Verdict:
+        """This case's finding on one requirement, whether it declares it or not; FAIL for every level."""
+        if requirement in self.departed:
+            return Verdict.FAIL
+        if requirement not in self.declared:
+            return Verdict.NOT_CHECKED
+        if self.harness_error is not None:
+            return Verdict.HARNESS_ERROR
+        if requirement in self.checked:
+            return Verdict.PASS
+        return Verdict.UNSUPPORTED if self.unsupported is not None else Verdict.NOT_REACHED
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementVerdict:
+    """The finding on one requirement over all cases."""
+
+    requirement: Requirement
+    verdict: Verdict
+    findings: Mapping[str, Verdict]
+    """By case, for the cases that declare it or departed from it."""
+    reason: str = ""
+    """For what is neither pass nor fail: why."""
+
+
+def judge(requirement: Requirement, results: Iterable[CaseResult]) -> RequirementVerdict:
+    """The verdict on one requirement.
+
+    A departure outweighs everything; then a harness error, because a case that might have departed
+    was not seen; then a pass; then what could not be seen.
+    """
+    findings: dict[str, Verdict] = {}
+    by_case: dict[str, CaseResult] = {}
+    for result in results:
+        finding = result.finding(requirement.id)
+        if finding is not Verdict.NOT_CHECKED:
+            findings[result.case] = finding
+            by_case[result.case] = result
+    order = (Verdict.FAIL, Verdict.HARNESS_ERROR, Verdict.PASS, Verdict.UNSUPPORTED, Verdict.NOT_REACHED)
+    verdict = next((kind for kind in order if kind in findings.values()), Verdict.NOT_CHECKED)
+    reasons = sorted(_reason(by_case[name], verdict) for name, finding in findings.items() if finding is verdict)
+    if verdict is Verdict.NOT_CHECKED:
+        reasons = [NOT_OBSERVABLE.get(requirement.id, "")]
+    if verdict is Verdict.FAIL and requirement.level is not Level.MUST:
+        verdict = Verdict.NON_STRICT
+    return RequirementVerdict(requirement, verdict, findings, next((text for text in reasons if text), ""))
+
+
+def _reason(result: CaseResult, verdict: Verdict) -> str:
+    match verdict:
+        case Verdict.NOT_REACHED:
+            return f"blocked by {', '.join(sorted(result.departed))} in {result.case}"
+        case Verdict.UNSUPPORTED:
+            return result.unsupported or ""
+        case Verdict.HARNESS_ERROR:
+            return f"in {result.case}"
+        case _:
+            return ""

@@ -12,6 +12,9 @@ from enum import StrEnum
 from rescind_conformance.requirements import Requirement
 from rescind_conformance.world import World
 
+LIMIT = 5
+"""Tasks that a client may hold in `Profile.LIMITED`."""
+
 
 class Profile(StrEnum):
     """How the subject is configured for a case."""
@@ -26,6 +29,8 @@ class Profile(StrEnum):
     """As the default, and any client may shut the cluster down."""
     PROTECTED = "protected"
     """As the default, and no client may shut the cluster down."""
+    LIMITED = "limited"
+    """As the default, and each client may hold `LIMIT` tasks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 NOT_OBSERVABLE: Mapping[str, str] = {
     "T1": "every case uses it: without a ROUTER that keeps routing ids apart, no message arrives",
-    "T2": "checked on every message that the subject sends, and by the cases of M1 on those that it receives",
     "T4": "binds clients and workers",
     "T6": "an option of the subject's own sockets; its effect shows only beyond any bounded number of messages",
     "S11.2": "what a scheduler counts and logs is not in its messages",

@@ -23,7 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
 
-from rescind_conformance.case import Profile
+from rescind_conformance.case import LIMIT, Profile
 from rescind_conformance.world import Instance
 
 START_SECONDS = 60.0
@@ -199,6 +199,9 @@ class StartedScheduler(Process):
 class StartedSubject(Subject):
     """Starts a fresh scheduler process for each case, ahead of time, in a temporary directory of the run."""
 
+    missing_options: Mapping[Profile, str] = {}
+    """The profiles that this scheduler cannot be given, and why."""
+
     def __init__(self) -> None:
         base = None if len(tempfile.gettempdir()) < 40 else "/tmp"  # ipc endpoints are short
         self._directory = Path(tempfile.mkdtemp(prefix="rescind-conformance-", dir=base))
@@ -212,13 +215,15 @@ class StartedSubject(Subject):
         """Start a process and return at once."""
 
     def acquire(self, profile: Profile, upcoming: Sequence[Profile]) -> Instance:
+        if profile in self.missing_options:
+            raise ProfileUnavailable(self.missing_options[profile])
         started = next((spare for spare in self._spares if spare[0] is profile), None)
         if started is not None:
             self._spares.remove(started)
         else:
             started = profile, self._launch(profile)
         started[1].wait_until_ready()
-        wanted = list(upcoming[:_SPARES])
+        wanted = [one for one in upcoming[:_SPARES] if one not in self.missing_options]
         for spare in list(self._spares):
             if spare[0] in wanted:
                 wanted.remove(spare[0])
@@ -279,6 +284,7 @@ class ReferenceScheduler(StartedSubject):
             *("--worker-timeout", timeout, "--client-timeout", timeout),
             *("--rebalance-interval", "0.1" if profile is Profile.REBALANCING else "0"),
             *(["--accept-shutdown"] if profile is Profile.CLOSABLE else []),
+            *(["--max-tasks-per-client", str(LIMIT)] if profile is Profile.LIMITED else []),
         ]
         environment = {"TMPDIR": str(directory), "PYTHONUNBUFFERED": "1"}
         return StartedScheduler(command, log, environment, "listening on ", "listening on ")
@@ -289,6 +295,7 @@ class OpengrisScaler(StartedSubject):
 
     name = "opengris-scaler"
     replay_options = "--subject opengris-scaler"
+    missing_options: Mapping[Profile, str] = {Profile.LIMITED: "it has no option that limits a client's tasks"}
 
     def __init__(self) -> None:
         self._scheduler = _console_script("scaler_scheduler")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from rescind_conformance.cli import app as conformance_app
 
 app = typer.Typer(
@@ -53,6 +54,10 @@ def scheduler(
     max_attempts: Annotated[
         int, typer.Option(min=1, help="Workers that a task may be lost with before it is reported failedWorkerDied.")
     ] = 3,
+    max_tasks_per_client: Annotated[
+        int, typer.Option(min=1, help="Tasks that a client may have at once; what is beyond is refused.")
+    ] = 1_000_000,
+    max_peers: Annotated[int, typer.Option(min=1, help="Clients, and workers, that are served at once.")] = 10_000,
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds that workers have to leave in an orderly shutdown.")
     ] = 5.0,
@@ -80,6 +85,8 @@ def scheduler(
         client_timeout=client_timeout,
         worker_timeout=worker_timeout,
         max_attempts=max_attempts,
+        max_tasks_per_client=max_tasks_per_client,
+        max_peers=max_peers,
         accept_shutdown=accept_shutdown,
     )
     stream = trace.open("a", encoding="utf-8") if trace is not None else None

@@ -35,14 +35,14 @@ def queue_size_is_kept(world: World) -> None:
         worker.finish(received(worker, tasks)[ended])
 
 
-@case("S8.2", title="a worker that takes nothing")
+@case("S8.2", "S9.9", title="a worker that takes nothing")
 def queue_size_of_zero(world: World) -> None:
     """A worker with queue size 0 gets no task; one that comes later does."""
     owner, closed = world.client(), world.worker(queue_size=0)
     task = owner.submit()
     closed.expect_nothing("S8.2", about=task)
     world.worker()
-    world.dispatched(task)
+    is_used(world, task)
     closed.expect_nothing("S8.2", about=task)
 
 

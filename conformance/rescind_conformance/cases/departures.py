@@ -58,19 +58,24 @@ def leaving_client(world: World) -> None:
 
 @case("S11.4", title="peers that only look in")
 def passing_peers(world: World) -> None:
-    """Twenty clients and workers connect and are killed, each after one word. The others are served as before."""
-    for number in range(20):
-        peer = world.client() if number % 2 else world.worker(queue_size=0)
-        peer.cut()
+    """Ten clients are killed after their first word, and ten workers as soon as they are full. The others are served as
+    before.
+    """
+    owner = world.client()
+    for _ in range(10):
+        world.client().cut()
+        passing = world.worker(queue_size=1)
+        world.dispatched(owner.submit())
+        passing.cut()
     serves(world)
 
 
 def serves(world: World) -> None:
     """A new client has a task run, and one cancelled, by a new worker."""
     client, worker = world.client(), world.worker(queue_size=2)
-    done, cancelled = client.submit_many(2)
-    for task in (done, cancelled):
-        world.dispatched(task, "S11.4")
-    client.expect(worker.finish(done), "S11.4")
+    done = client.submit()
+    client.expect(world.dispatched(done, "S11.4").finish(done), "S11.4")
+    cancelled = client.submit()
+    world.dispatched(cancelled, "S11.4")
     client.cancel(cancelled)
     worker.expect_cancel(cancelled, "S11.4")

@@ -33,34 +33,34 @@ def confirms_of_stranger(world: World) -> None:
     for answer in ANSWERS:
         stranger.confirm(task, answer)
         owner.expect_nothing("S8.1", about=task)
-    holder.confirm(task, CANCEL_FAILED)
-    owner.expect_confirm(task, CANCEL_FAILED, "S8.1")
-    owner.expect(holder.finish(task), "S8.1")
+    holder.confirm(task, CANCELED)
+    owner.expect_confirm(task, CANCELED, "S8.1")
 
 
 @case("S8.1", title="a report of a task that waits")
 def report_of_waiting_task(world: World) -> None:
-    """A worker without room reports a task that nobody holds yet, in each way. The task goes on waiting, and runs."""
-    owner, stranger = world.client(), world.worker(queue_size=0)
-    task = owner.submit()
+    """A full worker reports a task that nobody holds yet, in each way. The task goes on waiting, and runs."""
+    owner, stranger = world.client(), world.worker(queue_size=1)
+    busy, task = owner.submit_many(2)
+    world.dispatched(busy)
     for answer in ANSWERS:
         stranger.confirm(task, answer)
     stranger.finish(task, TaskResultType.FAILED)
     owner.expect_nothing("S8.1", about=task)
-    world.worker()
+    world.worker(queue_size=1)
     owner.expect(world.dispatched(task, "S8.1").finish(task), "S8.1")
 
 
 @case("S8.1", title="a stranger's report frees no place")
 def report_frees_no_place(world: World) -> None:
-    """The holder is full and a task waits. Another worker reports the holder's task: the place is still taken."""
-    owner, holder = world.client(), world.worker(queue_size=1)
-    stranger = world.worker(queue_size=0)
-    task, waiting = owner.submit_many(2)
-    world.dispatched(task)
+    """Two workers are full and a task waits. One reports the task of the other: no place is free."""
+    owner, *_ = world.client(), world.worker(queue_size=1), world.worker(queue_size=1)
+    task, busy, waiting = owner.submit_many(3)
+    holder, stranger = world.dispatched(task), world.dispatched(busy)
     stranger.finish(task)
     stranger.confirm(task, CANCELED)
-    holder.expect_nothing("S8.1")
+    for worker in world.workers:
+        worker.expect_nothing("S8.1")
     owner.expect(holder.finish(task), "S8.1")
     world.dispatched(waiting, "S9.9")
 

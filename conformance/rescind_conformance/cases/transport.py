@@ -4,8 +4,28 @@ from __future__ import annotations
 
 from rescind.messages import TaskCancel, TaskCancelConfirm
 from rescind_conformance.case import case
-from rescind_conformance.peers import CANCELED
+from rescind_conformance.peers import CANCELED, Unreadable
 from rescind_conformance.world import World, new_task_id
+
+
+@case("T2", title="what a scheduler sends is one message in one frame")
+def well_formed_frames(world: World) -> None:
+    """A task runs, one is cancelled at its holder, one before it has any: each message that comes can be read. (So is
+    every message of every other case: what cannot be read is a departure there.)
+    """
+    owner, worker = world.client(), world.worker(queue_size=2)
+    done, cancelled, waiting = owner.submit_many(3)
+    for task in (done, cancelled):
+        world.dispatched(task)
+    for task in (waiting, cancelled):
+        owner.cancel(task)
+    worker.expect_cancel(cancelled, "S4.1", vital=True)
+    worker.confirm(cancelled, CANCELED)
+    worker.finish(done)
+    received = [message for peer in (owner, worker) for message in peer.inbox]
+    readable = len(received) == 3 and not any(isinstance(message, Unreadable) for message in received)
+    happened = ", ".join(world.describe(message) for message in received) or "nothing"
+    world.check("T2", readable, "C1 gets canceled twice and a result", f"the peers got {happened}")
 
 
 @case("T3", title="a connection keeps its order")

@@ -23,8 +23,9 @@ from rescind.messages import (
     WorkerDisconnectNotification,
     WorkerHeartbeat,
 )
+from rescind.trace import describe
 from rescind_conformance.peers import task_id_of
-from rescind_conformance.trace import SCHEDULER, Echoes, Entry, Heartbeats, describe
+from rescind_conformance.trace import SCHEDULER, Echoes, Entry, Heartbeats
 
 AUDITED = ("S1.1", "S1.2", "S2.4", "S4.1", "S7.8", "S8.2")
 """The requirements that the audit can find departures from."""

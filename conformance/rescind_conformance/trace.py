@@ -9,40 +9,16 @@ from typing import Any
 
 from rescind import wire
 from rescind.messages import (
-    CancelConfirmType,
-    ClientDisconnect,
     ClientHeartbeat,
     ClientHeartbeatEcho,
-    ClientShutdownResponse,
-    DisconnectType,
-    GraphTask,
     Message,
-    Task,
-    TaskCancel,
-    TaskCancelConfirm,
-    TaskLog,
-    TaskLogType,
-    TaskResult,
-    TaskResultType,
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
+from rescind.trace import describe
 
 SCHEDULER = "S"
 """The subject's name in traces."""
-
-CONFIRM_WORDS: Mapping[int, str] = {
-    CancelConfirmType.CANCELED: "canceled",
-    CancelConfirmType.CANCEL_FAILED: "cancelFailed",
-    CancelConfirmType.CANCEL_NOT_FOUND: "cancelNotFound",
-}
-_RESULT_WORDS: Mapping[int, str] = {
-    TaskResultType.SUCCESS: "success",
-    TaskResultType.FAILED: "failed",
-    TaskResultType.FAILED_WORKER_DIED: "failedWorkerDied",
-}
-_LOG_WORDS: Mapping[int, str] = {TaskLogType.STDOUT: "stdout", TaskLogType.STDERR: "stderr"}
-_DISCONNECT_WORDS: Mapping[int, str] = {DisconnectType.DISCONNECT: "disconnect", DisconnectType.SHUTDOWN: "shutdown"}
 
 Heartbeats = (ClientHeartbeat, WorkerHeartbeat)
 Echoes = (ClientHeartbeatEcho, WorkerHeartbeatEcho)
@@ -63,35 +39,6 @@ class Entry:
 
     fence: bool = False
     """Whether it is a heartbeat of the sender's role, or its echo."""
-
-
-def describe(message: Message, names: Mapping[bytes, str]) -> str:
-    """A message in a few words, task ids by the names that the case gave them."""
-
-    def name(task_id: bytes) -> str:
-        return names.get(task_id) or f"task {task_id.hex()}"
-
-    match message:
-        case Task(task_id):
-            return f"Task {name(task_id)}"
-        case TaskCancel(task_id, force):
-            return f"TaskCancel {name(task_id)}{' force' if force else ''}"
-        case TaskCancelConfirm(task_id, kind):
-            return f"TaskCancelConfirm {name(task_id)} {CONFIRM_WORDS.get(kind, f'type {kind}')}"
-        case TaskResult(task_id, kind):
-            return f"TaskResult {name(task_id)} {_RESULT_WORDS.get(kind, f'type {kind}')}"
-        case TaskLog(task_id, kind, content):
-            return f"TaskLog {name(task_id)} {_LOG_WORDS.get(kind, f'type {kind}')} {content!r}"
-        case GraphTask(task_id, _, _, graph):
-            return f"GraphTask {name(task_id)} of {len(graph)} tasks"
-        case WorkerHeartbeat():
-            return f"WorkerHeartbeat queueSize {message.queue_size}"
-        case ClientDisconnect(kind):
-            return f"ClientDisconnect {_DISCONNECT_WORDS.get(kind, f'type {kind}')}"
-        case ClientShutdownResponse(accepted):
-            return f"ClientShutdownResponse {'accepted' if accepted else 'refused'}"
-        case _:
-            return type(message).__name__
 
 
 def trace_lines(entries: Iterable[Entry], names: Mapping[bytes, str]) -> list[str]:

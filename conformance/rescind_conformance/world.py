@@ -12,8 +12,9 @@ import zmq
 
 from rescind import wire
 from rescind.messages import Message, Task
+from rescind.trace import describe
 from rescind_conformance.peers import FakeClient, FakeWorker, Incoming, Peer, TaskRef, Unreadable, new_routing_id
-from rescind_conformance.trace import SCHEDULER, Entry, describe
+from rescind_conformance.trace import SCHEDULER, Entry
 from rescind_conformance.verdicts import Departure, Unsupported
 
 KEEP_ALIVE_INTERVAL = 0.2

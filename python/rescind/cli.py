@@ -145,7 +145,7 @@ def worker(
 
 @app.command()
 def demo(
-    processes: Annotated[int, typer.Option(min=1, help="Processes of the local worker.")] = 2,
+    processes: Annotated[int, typer.Option(min=2, help="Processes of the local worker.")] = 2,
 ) -> None:
     """Start a local cluster, run real tasks, cancel some in every state, and show what was said.
 

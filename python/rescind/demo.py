@@ -17,9 +17,10 @@ from rich.table import Table
 
 from rescind.client import Client
 from rescind.future import ScalerFuture
-from rescind.trace import TraceReader, read_trace
+from rescind.messages import ClientHeartbeat, ClientHeartbeatEcho, WorkerHeartbeat, WorkerHeartbeatEcho
+from rescind.trace import PeerNames, TraceRecord, describe, read_trace
 
-_HEARTBEATS = {"clientHeartbeat", "clientHeartbeatEcho", "workerHeartbeat", "workerHeartbeatEcho"}
+_HEARTBEATS = (ClientHeartbeat, ClientHeartbeatEcho, WorkerHeartbeat, WorkerHeartbeatEcho)
 
 
 def square(number: int) -> int:
@@ -48,10 +49,9 @@ def hold(started: str, release: str) -> str:
 def run_demo(processes: int = 2) -> int:
     """Run the demonstration; returns the exit status: 0 if every outcome was the expected one, otherwise 1.
 
-    It needs at least two processes: one is held while the other shows a forced cancel.
+    `processes`: of the local worker, 2 or more.
     """
     console = Console()
-    processes = max(2, processes)
     with tempfile.TemporaryDirectory(prefix="rescind-demo-") as directory:
         folder = Path(directory)
         with _cluster(folder, processes) as endpoint:
@@ -63,13 +63,13 @@ def run_demo(processes: int = 2) -> int:
 
 def _cancel_in_every_state(
     endpoint: str, folder: Path, processes: int
-) -> tuple[list[tuple[str, str, str, str]], dict[str, str]]:
+) -> tuple[list[tuple[str, str, str, str]], dict[bytes, str]]:
     """What was cancelled in which state, what was expected and what came of it; and names for the task ids."""
     outcomes: list[tuple[str, str, str, str]] = []
-    names: dict[str, str] = {}
+    names: dict[bytes, str] = {}
 
     def submitted(name: str, future: ScalerFuture[Any]) -> ScalerFuture[Any]:
-        names[future.task_id.hex()] = name
+        names[future.task_id] = name
         return future
 
     def note(task: str, state: str, expected: str, seen: object) -> None:
@@ -144,16 +144,16 @@ def _cluster(folder: Path, processes: int) -> Iterator[str]:
             process.wait()
 
 
-def _show_messages(console: Console, records: list[dict[str, object]], names: dict[str, str]) -> None:
+def _show_messages(console: Console, records: list[TraceRecord], names: dict[bytes, str]) -> None:
     table = Table(title="What was said", title_justify="left", caption="heartbeats are left out", box=None)
-    for heading in ("ms", "from", "to", "message", "task"):
+    for heading in ("ms", "from", "to", "message"):
         table.add_column(heading, justify="right" if heading == "ms" else "left")
-    reader = TraceReader(names)
-    shown = [reader.line(record) for record in records]
-    first = next((line.time for line in shown), 0.0)
-    for line in shown:
-        if line.kind not in _HEARTBEATS:
-            table.add_row(f"{(line.time - first) * 1000:.0f}", line.sender, line.receiver, line.text, line.task)
+    peers = PeerNames()
+    first = records[0].time if records else 0.0
+    for record in records:
+        sender, receiver = peers.of(record.sender), peers.of(record.receiver)
+        if not isinstance(record.message, _HEARTBEATS):
+            table.add_row(f"{(record.time - first) * 1000:.0f}", sender, receiver, describe(record.message, names))
     console.print(table)
 
 

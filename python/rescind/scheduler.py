@@ -34,7 +34,7 @@ from rescind.scheduler_machine import (
     TimePassed,
 )
 from rescind.store import SqliteStore
-from rescind.trace import TraceWriter
+from rescind.trace import TraceRecord, TraceWriter
 
 logger = logging.getLogger(__name__)
 
@@ -182,7 +182,7 @@ class Scheduler:
                 self._count_dropped(Dropped(sender, error.reason, b""))
                 continue
             if self._trace is not None:
-                self._trace.write(now, _name(sender), "scheduler", message)
+                self._trace.write(TraceRecord(time.monotonic(), _name(sender), "scheduler", message))
             self._handle(Received(sender, message, frames[1], now))
 
     def _handle(self, event: Event) -> None:
@@ -207,7 +207,8 @@ class Scheduler:
 
     def _send_frame(self, to: bytes, frame: bytes, message: Message | None) -> None:
         if self._trace is not None:
-            self._trace.write(time.monotonic(), "scheduler", _name(to), message or wire.decode(frame))
+            sent = message or wire.decode(frame)
+            self._trace.write(TraceRecord(time.monotonic(), "scheduler", _name(to), sent))
         try:
             self._socket.send_multipart([to, frame], zmq.NOBLOCK)
         except zmq.ZMQError as error:

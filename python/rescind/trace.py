@@ -1,4 +1,4 @@
-"""Traces: every message that a party received or sent, one JSON object a line.
+"""Traces: every message that a party received or sent, one JSON object a line; and messages in words.
 
 `{"time": seconds, "from": name, "to": name, "message": {...}}`, the message as `wire.to_json` writes it.
 """
@@ -6,11 +6,50 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import TextIO
 
 from rescind import wire
-from rescind.messages import Message
+from rescind.messages import (
+    CancelConfirmType,
+    ClientDisconnect,
+    ClientShutdownResponse,
+    DisconnectType,
+    GraphTask,
+    Message,
+    Task,
+    TaskCancel,
+    TaskCancelConfirm,
+    TaskLog,
+    TaskLogType,
+    TaskResult,
+    TaskResultType,
+    WorkerHeartbeat,
+)
+
+_CONFIRM_WORDS: Mapping[int, str] = {
+    CancelConfirmType.CANCELED: "canceled",
+    CancelConfirmType.CANCEL_FAILED: "cancelFailed",
+    CancelConfirmType.CANCEL_NOT_FOUND: "cancelNotFound",
+}
+_RESULT_WORDS: Mapping[int, str] = {
+    TaskResultType.SUCCESS: "success",
+    TaskResultType.FAILED: "failed",
+    TaskResultType.FAILED_WORKER_DIED: "failedWorkerDied",
+}
+_LOG_WORDS: Mapping[int, str] = {TaskLogType.STDOUT: "stdout", TaskLogType.STDERR: "stderr"}
+_DISCONNECT_WORDS: Mapping[int, str] = {DisconnectType.DISCONNECT: "disconnect", DisconnectType.SHUTDOWN: "shutdown"}
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRecord:
+    """One message that went from `sender` to `receiver` at `time` (seconds, monotonic)."""
+
+    time: float
+    sender: str
+    receiver: str
+    message: Message
 
 
 class TraceWriter:
@@ -19,76 +58,70 @@ class TraceWriter:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def write(self, time: float, sender: str, receiver: str, message: Message) -> None:
-        """Append one message that went from `sender` to `receiver` at `time` (seconds, monotonic)."""
-        record = {"time": round(time, 6), "from": sender, "to": receiver, "message": wire.to_json(message)}
-        self._stream.write(json.dumps(record, separators=(",", ":")) + "\n")
+    def write(self, record: TraceRecord) -> None:
+        """Append one message."""
+        value = {
+            "time": round(record.time, 6),
+            "from": record.sender,
+            "to": record.receiver,
+            "message": wire.to_json(record.message),
+        }
+        self._stream.write(json.dumps(value, separators=(",", ":")) + "\n")
         self._stream.flush()
 
 
-def read_trace(stream: TextIO) -> list[dict[str, Any]]:
+def read_trace(stream: TextIO) -> list[TraceRecord]:
     """The records of a trace, in order. Raises `ValueError`, naming the line, on one that is not a record."""
     records = []
     for number, line in enumerate(stream, start=1):
         try:
-            record = json.loads(line)
-            if not {"time", "from", "to", "message"} <= record.keys():
-                raise ValueError("it lacks one of time, from, to, message")
-        except (ValueError, AttributeError) as error:
+            value = json.loads(line)
+            record = TraceRecord(value["time"], value["from"], value["to"], wire.from_json(value["message"]))
+        except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"line {number} of the trace is not a record: {error}") from error
         records.append(record)
     return records
 
 
-@dataclass(frozen=True, slots=True)
-class TraceLine:
-    """One message as people read it."""
-
-    time: float
-    sender: str
-    receiver: str
-    kind: str
-    text: str
-    task: str
-
-
 @dataclass(slots=True)
-class TraceReader:
-    """Turns records into lines in which peers and tasks have short names: C1, W1, S; T1, T2 or a given name."""
+class PeerNames:
+    """Short names for the routing ids of a trace: C1, C2... for clients, W1... for workers, P1... for others."""
 
-    task_names: dict[str, str] = field(default_factory=dict)
-    """Names of tasks by task id in hexadecimal; an id that is not in it gets the next number."""
-    peer_names: dict[str, str] = field(default_factory=lambda: {"scheduler": "S"})
+    names: dict[str, str] = field(default_factory=lambda: {"scheduler": "S"})
 
-    def line(self, record: dict[str, Any]) -> TraceLine:
-        """The line of one record, which must be well-formed (see `read_trace`)."""
-        ((kind, body),) = record["message"].items()
-        task_id = body.get("taskId")
-        return TraceLine(
-            time=record["time"],
-            sender=self._peer(record["from"]),
-            receiver=self._peer(record["to"]),
-            kind=kind,
-            text=" ".join([kind[0].upper() + kind[1:], *self._details(body)]),
-            task=self._task(task_id) if task_id is not None else "",
-        )
+    def of(self, routing_id: str) -> str:
+        """The name, a new one at the first sight of a routing id."""
+        if routing_id not in self.names:
+            role = {"Worker": "W", "Client": "C"}.get(routing_id.partition("|")[0], "P")
+            number = 1 + sum(name.startswith(role) for name in self.names.values())
+            self.names[routing_id] = f"{role}{number}"
+        return self.names[routing_id]
 
-    def _peer(self, identity: str) -> str:
-        if identity not in self.peer_names:
-            role = "W" if identity.startswith("Worker|") else "C" if identity.startswith("Client|") else "P"
-            number = 1 + sum(name.startswith(role) for name in self.peer_names.values())
-            self.peer_names[identity] = f"{role}{number}"
-        return self.peer_names[identity]
 
-    def _task(self, task_id: str) -> str:
-        return self.task_names.setdefault(task_id, f"T{len(self.task_names) + 1}")
+def describe(message: Message, names: Mapping[bytes, str]) -> str:
+    """A message in a few words: what a reader of a race wants to know. `names` are those of tasks, by task id."""
 
-    @staticmethod
-    def _details(body: dict[str, Any]) -> list[str]:
-        """What a reader of a race wants to know of a message beside its task."""
-        details = [str(body[key]) for key in ("cancelConfirmType", "resultType", "disconnectType") if key in body]
-        if body.get("flags", {}).get("force"):
-            details.append("force")
-        if "accepted" in body:
-            details.append("accepted" if body["accepted"] else "refused")
-        return details
+    def name(task_id: bytes) -> str:
+        return names.get(task_id) or f"task {task_id.hex()}"
+
+    match message:
+        case Task(task_id):
+            return f"Task {name(task_id)}"
+        case TaskCancel(task_id, force):
+            return f"TaskCancel {name(task_id)}{' force' if force else ''}"
+        case TaskCancelConfirm(task_id, kind):
+            return f"TaskCancelConfirm {name(task_id)} {_CONFIRM_WORDS.get(kind, f'type {kind}')}"
+        case TaskResult(task_id, kind):
+            return f"TaskResult {name(task_id)} {_RESULT_WORDS.get(kind, f'type {kind}')}"
+        case TaskLog(task_id, kind, content):
+            return f"TaskLog {name(task_id)} {_LOG_WORDS.get(kind, f'type {kind}')} {content!r}"
+        case GraphTask(task_id, _, _, graph):
+            return f"GraphTask {name(task_id)} of {len(graph)} tasks"
+        case WorkerHeartbeat():
+            return f"WorkerHeartbeat queueSize {message.queue_size}"
+        case ClientDisconnect(kind):
+            return f"ClientDisconnect {_DISCONNECT_WORDS.get(kind, f'type {kind}')}"
+        case ClientShutdownResponse(accepted):
+            return f"ClientShutdownResponse {'accepted' if accepted else 'refused'}"
+        case _:
+            return type(message).__name__

@@ -174,10 +174,10 @@ def test_the_demo_shows_a_cancel_in_every_state() -> None:
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "DIFFERENT" not in demo.stdout
     for said in (
-        "TaskCancel force",
-        "TaskCancelConfirm canceled",
-        "TaskCancelConfirm cancelFailed",
-        "TaskResult success",
+        "TaskCancel spin force",
+        "TaskCancelConfirm waiting canceled",
+        "TaskCancelConfirm hold-1 cancelFailed",
+        "TaskResult square success",
     ):
         assert said in demo.stdout, demo.stdout
 

@@ -221,13 +221,19 @@ def test_every_message_is_traced() -> None:
     client.fence()
     running.stop()
     trace.seek(0)
-    kinds = [(record["from"], record["to"], *record["message"]) for record in read_trace(trace)]
+    kinds = [(record.sender, record.receiver, type(record.message)) for record in read_trace(trace)]
     assert kinds == [
-        ("Client|traced|1", "scheduler", "task"),
-        ("Client|traced|1", "scheduler", "clientHeartbeat"),
-        ("scheduler", "Client|traced|1", "clientHeartbeatEcho"),
-        ("scheduler", "Client|traced|1", "taskCancelConfirm"),
+        ("Client|traced|1", "scheduler", Task),
+        ("Client|traced|1", "scheduler", ClientHeartbeat),
+        ("scheduler", "Client|traced|1", ClientHeartbeatEcho),
+        ("scheduler", "Client|traced|1", TaskCancelConfirm),
     ]
+
+
+@pytest.mark.parametrize("line", ["", "[]", "7", "{}", '{"time": 1, "from": "a", "to": "b", "message": {"task": {}}}'])
+def test_a_line_that_is_no_trace_record_is_named(line: str) -> None:
+    with pytest.raises(ValueError, match="line 1 of the trace is not a record"):
+        read_trace(io.StringIO(line + "\n"))
 
 
 def test_an_endpoint_that_cannot_be_bound_is_named(serving: Serving) -> None:

@@ -11,11 +11,11 @@ from rescind.messages import (
     TaskResult,
     TaskResultType,
 )
+from rescind.trace import describe
 from rescind_conformance.case import Profile, case
 from rescind_conformance.cases.dispatched import dispatched_task
 from rescind_conformance.cases.rebalancing import asked_back
 from rescind_conformance.peers import CANCEL_FAILED, CANCELED, FakeClient, FakeWorker, Peer, TaskRef
-from rescind_conformance.trace import describe
 from rescind_conformance.world import World
 
 REMEMBERED = 1000

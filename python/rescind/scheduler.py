@@ -38,6 +38,8 @@ from rescind.trace import TraceRecord, TraceWriter
 
 logger = logging.getLogger(__name__)
 
+_MAX_COMPLAINTS = 10_000
+"""Peers and reasons that are counted apart, so that strangers cannot fill the memory."""
 _BATCH = 256
 """Messages handled between two looks at the timers: a flood must not starve them."""
 _FAREWELL_MILLISECONDS = 1000
@@ -81,6 +83,8 @@ class Scheduler:
         self._grace = grace
         self.dropped: Counter[str] = Counter()
         """Messages that had no effect, by reason (S11.2)."""
+        self._complaints: Counter[tuple[bytes, str]] = Counter()
+        """The same by peer and reason, for the log."""
         self._trace = TraceWriter(trace) if trace is not None else None
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
@@ -216,7 +220,11 @@ class Scheduler:
 
     def _count_dropped(self, dropped: Dropped) -> None:
         self.dropped[dropped.reason] += 1
-        count = self.dropped[dropped.reason]
+        if len(self._complaints) >= _MAX_COMPLAINTS:
+            self._complaints.clear()
+        complaint = (dropped.sender, dropped.reason)
+        self._complaints[complaint] += 1
+        count = self._complaints[complaint]
         # A flood of the same complaint must not become a flood of log lines: log the 1st, 2nd, 4th, 8th...
         if count & (count - 1) == 0:
             logger.warning(
@@ -229,7 +237,7 @@ class Scheduler:
 
     def _release(self) -> None:
         if self.dropped:
-            logger.info("dropped in all: %s", dict(self.dropped))
+            logger.warning("dropped in all: %s", dict(self.dropped))
         self._socket.close(linger=_FAREWELL_MILLISECONDS)
         self._context.term()
         self._store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 import uuid
 from collections import OrderedDict
@@ -11,7 +12,9 @@ from typing import Any
 
 from rescind.messages import Argument, ArgumentType, Task
 from rescind.payloads import argument_object_id, dump, function_object_id
-from rescind.store import ObjectStore
+from rescind.store import ObjectStore, StoreFailed
+
+logger = logging.getLogger(__name__)
 
 MAX_ARGUMENTS = 10_000
 """Positional arguments of one call: each costs some 72 bytes in the Task, whose frame every scheduler
@@ -31,6 +34,8 @@ class CallStore:
         self._lock = threading.Lock()
         self._users: OrderedDict[bytes, int] = OrderedDict()
         """How many pending tasks use each shared function; the one used longest ago comes first."""
+        self._undeleted: list[bytes] = []
+        self._failing = False
 
     def write(self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Task:
         """Store a call and return the task that names it.
@@ -71,8 +76,12 @@ class CallStore:
         return self._store.get(object_id)
 
     def release(self, calls: Iterable[Task] = (), object_ids: Iterable[bytes] = ()) -> None:
-        """Delete what calls have stored that nobody else uses, and other objects, in one step."""
-        doomed = list(object_ids)
+        """Delete what calls have stored that nobody else uses, and other objects, in one step.
+
+        What the store cannot delete now is tried again the next time.
+        """
+        with self._lock:
+            doomed, self._undeleted = [*self._undeleted, *object_ids], []
         for call in calls:
             doomed.extend(argument.data for argument in call.function_args)
             with self._lock:
@@ -80,8 +89,21 @@ class CallStore:
                     self._users[call.func_object_id] -= 1
                 else:
                     doomed.append(call.func_object_id)
-        if doomed:
+        if not doomed:
+            return
+        try:
             self._store.delete(self._owner, doomed)
+            self._failing = False
+        except StoreFailed as error:
+            with self._lock:
+                self._undeleted.extend(doomed)
+            if not self._failing:
+                logger.warning("payloads that nobody needs stay in the store for now: %s", error)
+            self._failing = True
+
+    def open_in_this_thread(self) -> None:
+        """Open the file for the calling thread: what is open can be read even when its name is gone."""
+        self._store.count()
 
     def close(self) -> None:
         """Delete everything of this client, refuse what its tasks still store, and close the store."""

@@ -6,6 +6,8 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -77,7 +79,7 @@ def scheduler(
 
     Example: `rescind scheduler --endpoint tcp://127.0.0.1:6378 &`
     """
-    from rescind.scheduler import EndpointInUse, Scheduler
+    from rescind.scheduler import Scheduler
     from rescind.scheduler_machine import SchedulerSettings
 
     _set_up_logging(verbose)
@@ -89,8 +91,8 @@ def scheduler(
         max_peers=max_peers,
         accept_shutdown=accept_shutdown,
     )
-    stream = trace.open("a", encoding="utf-8") if trace is not None else None
-    try:
+    with _clear_errors():
+        stream = trace.open("a", encoding="utf-8") if trace is not None else None
         serving = Scheduler(
             endpoint,
             settings,
@@ -99,10 +101,7 @@ def scheduler(
             run_directory=run_directory,
             trace=stream,
         )
-    except EndpointInUse as error:
-        typer.echo(f"rescind: {error}. Is another scheduler running there? Choose another --endpoint.", err=True)
-        raise typer.Exit(2) from error
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: serving.stop())
     print(f"listening on {serving.endpoint}", flush=True)
     try:
@@ -140,7 +139,8 @@ def worker(
 
     _set_up_logging(verbose)
     settings = WorkerSettings(processes=processes, queue_size=queue_size, scheduler_timeout=scheduler_timeout)
-    Worker(endpoint, settings, name=name, heartbeat_interval=heartbeat_interval).run()
+    with _clear_errors():
+        Worker(endpoint, settings, name=name, heartbeat_interval=heartbeat_interval).run()
 
 
 @app.command()
@@ -154,6 +154,18 @@ def demo(
     from rescind.demo import run_demo
 
     raise typer.Exit(run_demo(processes))
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """What the user can mend is told in a line, without a traceback; exit status 2."""
+    from rescind.worker_pool import CannotStartProcesses
+
+    try:
+        yield
+    except (ValueError, OSError, CannotStartProcesses) as error:
+        typer.echo(f"rescind: {error}", err=True)
+        raise typer.Exit(2) from error
 
 
 def _set_up_logging(verbose: bool) -> None:

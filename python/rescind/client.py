@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
-import re
 import socket
 import time
 import weakref
@@ -15,14 +14,12 @@ from typing import Any, ParamSpec, TypeVar
 from rescind.chunk import chunks_of, run_chunk
 from rescind.client_session import ClientSession, SchedulerLost
 from rescind.future import ScalerFuture, deadline_of
+from rescind.peer_options import check_endpoint, check_name, check_seconds, check_times
 
 __all__ = ["Client", "MapResults", "SchedulerLost"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_LONGEST_NAME = 200
-"""Bytes; a routing id has up to 255 (T1)."""
 
 
 class Client(concurrent.futures.Executor):
@@ -54,18 +51,11 @@ class Client(concurrent.futures.Executor):
         cannot be, `rescind.store.UnsupportedStorage` or `StorageNotFound` if the payloads are where this
         client cannot reach them.
         """
-        if not re.match(r"(tcp|ipc)://.", address):
-            raise ValueError(f"{address!r} is no endpoint for a client: give one like tcp://127.0.0.1:6378")
+        check_endpoint(address)
         name = socket.gethostname() if name is None else name
-        if len(name.encode()) > _LONGEST_NAME:
-            raise ValueError(f"name has {len(name.encode())} bytes: a name has up to {_LONGEST_NAME}")
-        if not 0 < heartbeat_interval < scheduler_timeout:
-            raise ValueError(
-                f"heartbeat_interval ({heartbeat_interval} s) must be more than 0 and less than "
-                f"scheduler_timeout ({scheduler_timeout} s)"
-            )
-        if not connect_timeout > 0:
-            raise ValueError(f"connect_timeout must be more than 0 seconds, not {connect_timeout}")
+        check_name(name)
+        check_times(heartbeat_interval, scheduler_timeout)
+        check_seconds("connect_timeout", connect_timeout)
         self._session = ClientSession(
             address, name, heartbeat_interval=heartbeat_interval, scheduler_timeout=scheduler_timeout
         )

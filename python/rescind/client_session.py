@@ -90,6 +90,8 @@ class ClientSession:
             if self._storage is None:
                 raise ConnectionError(self._why_not_connected(timeout))
             self._calls = CallStore(open_store(self._storage), self.identity)
+            # `keep_results` reads in that thread, perhaps when the scheduler has just removed the store.
+            self.link.run_soon(self._calls.open_in_this_thread)
         except BaseException:
             self.leave_now()
             self.link.join()
@@ -230,7 +232,8 @@ class ClientSession:
             case ShowLog(log):
                 self._callbacks.post(partial(_show, log))
             case DeclaredLost():
-                self.link.lose("it has given this client up, having heard nothing for its client time-out")
+                self._lost_cause = "it has given this client up, having heard nothing for its client time-out"
+                self.link.lose(self._lost_cause)
 
     def _delete_released(self) -> None:
         tasks: list[Task] = []

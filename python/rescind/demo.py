@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -52,6 +53,8 @@ def run_demo(processes: int = 2) -> int:
     `processes`: of the local worker, 2 or more.
     """
     console = Console()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)  # unwinds as Ctrl-C does, so that the cluster ends with this process
     with tempfile.TemporaryDirectory(prefix="rescind-demo-") as directory:
         folder = Path(directory)
         with _cluster(folder, processes) as endpoint:
@@ -59,6 +62,10 @@ def run_demo(processes: int = 2) -> int:
         records = read_trace((folder / "trace.jsonl").open(encoding="utf-8"))
     _show_messages(console, records, names)
     return 0 if _show_outcomes(console, outcomes) else 1
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _cancel_in_every_state(

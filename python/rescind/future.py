@@ -388,7 +388,9 @@ class ScalerFuture(concurrent.futures.Future[T]):
             return None, self._payload
         try:
             value = load(self._payload) if self._payload is not None else None
-        except Exception as error:
+        except BaseException as error:  # unpickling runs the worker's code, which may say sys.exit()
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise  # Ctrl-C, not the result
             error.add_note(f"Raised while the result of task {self._task_id.hex()} was unpickled.")
             return None, error
         task = f"task {self._task_id.hex()}"
@@ -396,7 +398,10 @@ class ScalerFuture(concurrent.futures.Future[T]):
             return value, None
         cause = value if isinstance(value, BaseException) else None
         if self._result_type == TaskResultType.FAILED:
-            return None, cause or RemoteError(f"{task} failed without an exception: {value!r}", "")
+            what = "its worker could not store the error, and has it in its log"
+            if self._payload is not None:
+                what = f"its error is no exception but {value!r}"
+            return None, cause or RemoteError(f"{task} failed; {what}", "")
         failure: Exception
         if self._result_type == TaskResultType.FAILED_WORKER_DIED:
             failure = WorkerDied(f"what ran {task} died")

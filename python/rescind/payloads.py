@@ -24,9 +24,9 @@ def argument_object_id(owner: bytes) -> bytes:
     return _prefix(owner) + uuid.uuid4().bytes
 
 
-def result_object_id(owner: bytes, task_id: bytes) -> bytes:
-    """The id of a task's result, so that whoever releases a task can name it without having been told."""
-    return _prefix(owner) + (task_id if len(task_id) == 16 else _md5(task_id))
+def result_object_id(owner: bytes) -> bytes:
+    """A new id for the result of one assignment: what a worker that was declared lost stores is never taken for it."""
+    return _prefix(owner) + uuid.uuid4().bytes
 
 
 def _prefix(owner: bytes) -> bytes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import socket
-import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -16,6 +16,8 @@ import zmq
 
 from rescind import wire
 from rescind.messages import Message, ObjectStorageAddress
+from rescind.peer_options import check_endpoint, check_seconds
+from rescind.run_directory import RunDirectory
 from rescind.scheduler_machine import (
     Closed,
     CloseExpired,
@@ -27,13 +29,15 @@ from rescind.scheduler_machine import (
     Instruction,
     RebalanceDue,
     Received,
+    ReleaseObjects,
     ReleaseOwner,
     SchedulerMachine,
     SchedulerSettings,
     Send,
     TimePassed,
 )
-from rescind.store import SqliteStore
+from rescind.serial_thread import SerialThread
+from rescind.store import SqliteStore, StoreFailed
 from rescind.trace import TraceRecord, TraceWriter
 
 logger = logging.getLogger(__name__)
@@ -42,6 +46,8 @@ _MAX_COMPLAINTS = 10_000
 """Peers and reasons that are counted apart, so that strangers cannot fill the memory."""
 _BATCH = 256
 """Messages handled between two looks at the timers: a flood must not starve them."""
+_STORE_BUSY_SECONDS = 10.0
+"""How long the object store is waited for when somebody else writes to it."""
 _FAREWELL_MILLISECONDS = 1000
 """How long the last messages may take to leave when the socket closes."""
 
@@ -77,9 +83,14 @@ class Scheduler:
 
         `rebalance_interval` and `grace` (of an orderly shutdown) are in seconds; None for the former
         switches rebalancing off. `run_directory` keeps the store; without it a temporary directory
-        serves and is removed at the end. `trace` receives every message as a JSON line.
-        Raises `EndpointInUse` when the endpoint cannot be bound.
+        serves. What is in the store goes with the scheduler. `trace` receives every message as a JSON line.
+        Raises `ValueError` for an endpoint or times that cannot be, `EndpointInUse` when the endpoint cannot
+        be bound, `RunDirectoryUnusable`, `StorageNotFound`.
         """
+        check_endpoint(endpoint, to_bind=True)
+        settings = settings or SchedulerSettings()
+        for what, seconds in (("client_timeout", settings.client_timeout), ("worker_timeout", settings.worker_timeout)):
+            check_seconds(what, seconds)
         self._grace = grace
         self.dropped: Counter[str] = Counter()
         """Messages that had no effect, by reason (S11.2)."""
@@ -90,22 +101,23 @@ class Scheduler:
         self._socket = self._context.socket(zmq.ROUTER)
         try:
             self.endpoint = self._bind(endpoint)
-        except EndpointInUse:
+            self._run_directory = RunDirectory(run_directory)
+        except OSError:
             self._context.destroy(linger=0)
             raise
-        self._owns_run_directory = run_directory is None
-        self._run_directory = run_directory or Path(tempfile.mkdtemp(prefix="rescind-"))
-        self._run_directory.mkdir(parents=True, exist_ok=True)
-        store_path = self._run_directory.absolute() / "objects.sqlite"
-        self._store = SqliteStore(store_path)
+        self._store = SqliteStore(self._run_directory.store, busy_seconds=_STORE_BUSY_SECONDS)
+        self._storekeeper = SerialThread("rescind-store")
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
-        settings = settings or SchedulerSettings()
-        address = ObjectStorageAddress(host=str(store_path), port=0, scheme="sqlite")
+        address = ObjectStorageAddress(host=str(self._run_directory.store), port=0, scheme="sqlite")
         self._machine = SchedulerMachine(replace(settings, object_storage_address=address))
         now = time.monotonic()
         check = min(1.0, settings.worker_timeout / 4, settings.client_timeout / 4)
+        self._patience = min(settings.worker_timeout, settings.client_timeout) / 4
+        """Seconds by which a flood of messages, or a stop of this process, may delay that a silent peer is noticed."""
+        self._turned = now
+        self._judges_from = now
         self._timers = [_Timer(check, now + check, TimePassed)]
         if rebalance_interval is not None:
             self._timers.append(_Timer(rebalance_interval, now + rebalance_interval, RebalanceDue))
@@ -119,12 +131,12 @@ class Scheduler:
         poller.register(self._wake_reader, zmq.POLLIN)
         try:
             while not self._closed:
-                ready = dict(poller.poll(self._milliseconds_to_next_timer()))
+                wait = self._milliseconds_to_next_timer()
+                ready = dict(poller.poll(wait))
                 if self._wake_reader.fileno() in ready:
                     self._on_wake()
-                if self._socket in ready:
-                    self._receive_batch()
-                self._run_timers()
+                drained = self._socket not in ready or self._receive_batch()
+                self._run_timers(wait / 1000, drained=drained)
         finally:
             self._release()
 
@@ -139,12 +151,16 @@ class Scheduler:
         # A limit of ZeroMQ's own would close the offender's connection unseen: wire.decode counts instead.
         for option in (zmq.SNDHWM, zmq.RCVHWM):
             self._socket.setsockopt(option, 0)
+        if endpoint.startswith("ipc://") and _is_served(Path(endpoint.removeprefix("ipc://"))):
+            # ZeroMQ would take the name away from the scheduler that serves there.
+            raise EndpointInUse(f"cannot bind {endpoint}: another scheduler runs there. Choose another --endpoint")
         # T5, S11.4: a send to a departed peer is reported instead of silently discarded, so that it is counted.
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         try:
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:
-            raise EndpointInUse(f"cannot bind {endpoint}: {error.strerror or error}") from error
+            remedy = "Is another scheduler running there? Choose another --endpoint"
+            raise EndpointInUse(f"cannot bind {endpoint}: {error.strerror or error}. {remedy}") from error
         return str(self._socket.get_string(zmq.LAST_ENDPOINT)).rstrip("\0")
 
     def _milliseconds_to_next_timer(self) -> int:
@@ -153,10 +169,21 @@ class Scheduler:
             due = min(due, self._close_deadline)
         return max(0, int((due - time.monotonic()) * 1000) + 1)
 
-    def _run_timers(self) -> None:
+    def _run_timers(self, waited: float, *, drained: bool) -> None:
+        """`waited`: the seconds for which this turn of the loop may have waited for messages."""
         now = time.monotonic()
+        if now - self._turned - waited > self._patience:
+            # This process was stopped for a while, or starved: ZeroMQ has not even read yet what has arrived.
+            self._judges_from = now + self._patience
+        self._turned = now
         for timer in self._timers:
             if now >= timer.due:
+                # S9.1: what has come and was not handled yet may show that a peer lives.
+                if timer.event is TimePassed and now < self._judges_from:
+                    timer.due = self._judges_from
+                    continue
+                if timer.event is TimePassed and not drained and now < timer.due + self._patience:
+                    continue
                 timer.due = now + timer.interval
                 self._handle(TimePassed(now) if timer.event is TimePassed else RebalanceDue())
         if self._close_deadline is not None and now >= self._close_deadline:
@@ -170,13 +197,14 @@ class Scheduler:
         if requests > 0:
             self._close_deadline = time.monotonic()
 
-    def _receive_batch(self) -> None:
+    def _receive_batch(self) -> bool:
+        """Handle a batch of messages; whether there are no more."""
         now = time.monotonic()
         for _ in range(_BATCH):
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                return
+                return True
             sender = frames[0]
             try:
                 if len(frames) != 2:
@@ -188,6 +216,7 @@ class Scheduler:
             if self._trace is not None:
                 self._trace.write(TraceRecord(time.monotonic(), _name(sender), "scheduler", message))
             self._handle(Received(sender, message, frames[1], now))
+        return False
 
     def _handle(self, event: Event) -> None:
         for instruction in self._machine.handle(event):
@@ -202,12 +231,25 @@ class Scheduler:
             case Dropped():
                 self._count_dropped(instruction)
             case ReleaseOwner(owner):
-                self._store.release_owner(owner)
+                self._in_store(partial(self._store.release_owner, owner))
+            case ReleaseObjects(object_ids):
+                self._in_store(partial(self._store.delete, None, object_ids))
             case Closing():
                 logger.info("shutting down: %s", self._machine.counts)
                 self._close_deadline = time.monotonic() + self._grace
             case Closed():
                 self._closed = True
+
+    def _in_store(self, action: Callable[[], None]) -> None:
+        """Have the store do something, in its own thread: T5, clients may keep it busy for long."""
+
+        def attempt() -> None:
+            try:
+                action()
+            except StoreFailed as error:
+                logger.error("payloads of a peer that has gone stay in the store: %s", error)
+
+        self._storekeeper.post(attempt)
 
     def _send_frame(self, to: bytes, frame: bytes, message: Message | None) -> None:
         if self._trace is not None:
@@ -240,11 +282,22 @@ class Scheduler:
             logger.warning("dropped in all: %s", dict(self.dropped))
         self._socket.close(linger=_FAREWELL_MILLISECONDS)
         self._context.term()
+        self._storekeeper.close()
+        self._storekeeper.join()
         self._store.close()
         self._wake_reader.close()
         self._wake_writer.close()
-        if self._owns_run_directory:
-            shutil.rmtree(self._run_directory, ignore_errors=True)
+        self._run_directory.close()
+
+
+def _is_served(path: Path) -> bool:
+    """Whether some process listens at a Unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _name(routing_id: bytes) -> str:

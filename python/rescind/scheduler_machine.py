@@ -121,6 +121,13 @@ class ReleaseOwner:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseObjects:
+    """A worker that was declared lost has stored these, and nobody will ask for them."""
+
+    object_ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Closing:
     """An orderly shutdown has begun: `CloseExpired` is due when its grace is over."""
 
@@ -130,7 +137,7 @@ class Closed:
     """The orderly shutdown is complete: every task has had its terminal message."""
 
 
-Instruction = Send | Forward | Dropped | ReleaseOwner | Closing | Closed
+Instruction = Send | Forward | Dropped | ReleaseOwner | ReleaseObjects | Closing | Closed
 
 
 @dataclass(slots=True, eq=False)
@@ -151,11 +158,23 @@ class _ClientRecord:
     tasks: dict[bytes, None] = field(default_factory=dict)
 
 
+@dataclass(slots=True, eq=False)
+class _LostPeer:
+    was_worker: bool
+    told: bool = False
+
+
 _ANSWERS = {
     CancelConfirmType.CANCELED: TaskInput.CANCELED,
     CancelConfirmType.CANCEL_FAILED: TaskInput.CANCEL_FAILED,
     CancelConfirmType.CANCEL_NOT_FOUND: TaskInput.CANCEL_NOT_FOUND,
 }
+
+
+_LOST_WORKER = WorkerHeartbeat
+"""What a lost worker is still answered (S9.6)."""
+_LOST_CLIENT = Task | GraphTask | TaskCancel | ClientHeartbeat
+"""What a lost client is still answered (S9.8)."""
 
 
 class SchedulerMachine:
@@ -168,13 +187,13 @@ class SchedulerMachine:
         self._clients: dict[bytes, _ClientRecord] = {}
         self._workers: dict[bytes, WorkerRecord] = {}
         self._placement = Placement()
-        # Routing ids of lost peers, oldest first, and whether each has been told so.
-        self._lost: OrderedDict[bytes, bool] = OrderedDict()
+        self._lost: OrderedDict[bytes, _LostPeer] = OrderedDict()
+        """By routing id, the one lost first comes first (S9.6, S9.8)."""
         self._closing = False
         self._out: list[Instruction] = []
         self._on_message: dict[type, Callable[[Received], None]] = {
             Task: self._on_task,
-            GraphTask: self._on_graph_task,
+            GraphTask: self._on_task,
             TaskCancel: self._on_task_cancel,
             TaskCancelConfirm: self._on_task_cancel_confirm,
             TaskResult: self._on_task_result,
@@ -213,17 +232,22 @@ class SchedulerMachine:
     # What a message means
 
     def _on_received(self, event: Received) -> None:
-        handler = self._on_message.get(type(event.message))
-        if handler is None:
-            self._drop(event, "not for a scheduler")
-            return
         peer = self._clients.get(event.sender) or self._workers.get(event.sender)
         if peer is not None:
             peer.last_seen = event.now
-        handler(event)
+        handler = self._on_message.get(type(event.message))
+        lost = self._lost.get(event.sender)
+        if handler is None:
+            self._drop(event, "not for a scheduler")
+        elif lost is not None and not isinstance(event.message, _LOST_WORKER if lost.was_worker else _LOST_CLIENT):
+            self._drop(event, "lost peer")
+            if lost.was_worker and isinstance(event.message, TaskResult):
+                self._out.append(ReleaseObjects(event.message.results))
+        else:
+            handler(event)
 
     def _on_task(self, event: Received) -> None:
-        assert isinstance(event.message, Task)
+        assert isinstance(event.message, Task | GraphTask)
         task_id, sender = event.message.task_id, event.sender
         held = self._tasks.get(task_id)
         if held is not None and held.owner == sender and held.state is not TaskState.ABANDONED:
@@ -232,7 +256,9 @@ class SchedulerMachine:
         client = self._client_of(event)
         if client is None:
             return
-        if held is not None:
+        if isinstance(event.message, GraphTask):
+            self._refuse(event, "graph tasks are not supported")
+        elif held is not None:
             self._refuse(event, "task id in use")
         elif self._closing:
             self._refuse(event, "closing")
@@ -243,10 +269,6 @@ class SchedulerMachine:
             self._tasks[task_id] = _TaskRecord(task_id, sender, event.frame)
             self._queue[task_id] = None
             self._dispatch()
-
-    def _on_graph_task(self, event: Received) -> None:
-        if self._client_of(event) is not None:
-            self._refuse(event, "graph tasks are not supported")
 
     def _on_task_cancel(self, event: Received) -> None:
         assert isinstance(event.message, TaskCancel)
@@ -292,18 +314,20 @@ class SchedulerMachine:
             self._out.append(Forward(task.owner, event.frame))
 
     def _on_client_heartbeat(self, event: Received) -> None:
-        if event.sender in self._lost:
-            self._send(event.sender, ClientDisconnect(DisconnectType.DISCONNECT))  # S9.8
-        elif self._client_of(event) is not None:
+        if self._client_of(event) is not None:
             self._send(event.sender, ClientHeartbeatEcho(self._settings.object_storage_address))
+        elif event.sender not in self._workers:
+            # S9.8 of one that is lost, S11.5 of one too many: either way it has nothing to wait for here.
+            self._send(event.sender, ClientDisconnect(DisconnectType.DISCONNECT))
 
     def _on_worker_heartbeat(self, event: Received) -> None:
         assert isinstance(event.message, WorkerHeartbeat)
         sender = event.sender
-        if sender in self._lost:
+        lost = self._lost.get(sender)
+        if lost is not None:
             # S9.6: first the word that invites it back, then the one that every worker knows.
-            told, self._lost[sender] = self._lost[sender], True
-            self._send(sender, ClientDisconnect(DisconnectType.SHUTDOWN if told else DisconnectType.DISCONNECT))
+            self._send(sender, ClientDisconnect(DisconnectType.SHUTDOWN if lost.told else DisconnectType.DISCONNECT))
+            lost.told = True
             return
         if sender in self._clients:
             self._drop(event, "wrong role")
@@ -314,6 +338,7 @@ class SchedulerMachine:
                 self._send(sender, ClientDisconnect(DisconnectType.SHUTDOWN))
                 return
             if len(self._workers) >= self._settings.max_peers:
+                self._send(sender, ClientDisconnect(DisconnectType.DISCONNECT))  # S11.5
                 self._drop(event, "too many workers")
                 return
             worker = WorkerRecord(sender, event.message.queue_size, event.now)
@@ -367,11 +392,11 @@ class SchedulerMachine:
         client = self._clients.pop(identity, None)
         if client is None:
             return
-        self._remember_lost(identity)
+        self._remember_lost(identity, _LostPeer(was_worker=False))
         for task_id in list(client.tasks):
             self._apply(self._tasks[task_id], TaskInput.OWNER_LOST)
             if tell:
-                # S9.7: should it still be there, it learns that nothing will come.
+                # S9.11: should it still be there, it learns that nothing will come.
                 self._send(identity, TaskCancelConfirm(task_id, CancelConfirmType.CANCEL_NOT_FOUND))
         self._out.append(ReleaseOwner(identity))
         self._dispatch()
@@ -380,7 +405,7 @@ class SchedulerMachine:
         """One step (S9.5): nothing can come between the worker's removal and the fate of its tasks."""
         worker = self._workers.pop(identity)
         self._placement.remove(worker)
-        self._remember_lost(identity)
+        self._remember_lost(identity, _LostPeer(was_worker=True))
         # Newest first, since each goes to the head of the queue: the oldest ends up foremost.
         for task_id in reversed(list(worker.tasks)):
             task = self._tasks[task_id]
@@ -395,8 +420,8 @@ class SchedulerMachine:
         if self._closing and not self._workers:
             self._finish_closing()
 
-    def _remember_lost(self, identity: bytes) -> None:
-        self._lost[identity] = False
+    def _remember_lost(self, identity: bytes, peer: _LostPeer) -> None:
+        self._lost[identity] = peer
         if len(self._lost) > self._settings.remembered_lost_peers:
             self._lost.popitem(last=False)
 
@@ -480,6 +505,8 @@ class SchedulerMachine:
             if client is not None:
                 client.tasks.pop(task.task_id, None)
         task.state = following
+        if following is TaskState.QUEUED and self._closing:
+            self._apply(task, TaskInput.CLOSE)  # S9.10: it cannot run any more
 
     def _take_from_worker(self, task: _TaskRecord) -> None:
         worker, task.worker = task.worker, None

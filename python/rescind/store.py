@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -60,8 +60,12 @@ class StorageNotFound(OSError):
     """The scheduler names a store that does not exist on this machine, or cannot be opened."""
 
 
+class StoreFailed(OSError):
+    """The store cannot do this now: its disk is full, or another process writes for too long. The text says which."""
+
+
 class ObjectStore(Protocol):
-    """Objects by id. Thread-safe, and usable from several processes at once."""
+    """Objects by id. Thread-safe, and usable from several processes at once. Any method may raise `StoreFailed`."""
 
     def put(self, owner: bytes, object_id: bytes, data: bytes) -> None:
         """Store `data`. The same again changes nothing; after `release_owner(owner)` it is discarded silently.
@@ -72,8 +76,8 @@ class ObjectStore(Protocol):
     def get(self, object_id: bytes) -> bytes:
         """The object's bytes. Raises `ObjectMissing`."""
 
-    def delete(self, owner: bytes, object_ids: Iterable[bytes]) -> None:
-        """Remove those of the objects that exist and belong to `owner`."""
+    def delete(self, owner: bytes | None, object_ids: Iterable[bytes]) -> None:
+        """Remove those of the objects that exist and belong to `owner`; None: to whomever."""
 
     def release_owner(self, owner: bytes) -> None:
         """Remove every object of `owner` and refuse its later ones, as one step."""
@@ -91,7 +95,8 @@ class _Connection(sqlite3.Connection):
     lock: threading.Lock
 
     def __del__(self) -> None:
-        self.close()
+        with suppress(sqlite3.Error):  # it may never have been opened
+            self.close()
 
 
 class SqliteStore:
@@ -101,18 +106,22 @@ class SqliteStore:
     opens connections of its own, too.
     """
 
-    def __init__(self, path: Path | str, *, create: bool = True) -> None:
+    def __init__(self, path: Path | str, *, create: bool = True, busy_seconds: float = _BUSY_SECONDS) -> None:
         """Open the store at `path`. With `create` it is made if it is missing.
+
+        A call waits up to `busy_seconds` for other processes that write.
 
         Raises `StorageNotFound` if it is missing and not to be made, or cannot be opened.
         """
         self._path = Path(path)
+        self._busy_seconds = busy_seconds
         self._closed = False
         self._new_process()
-        if not create and not self._path.is_file():
+        if not create and not os.access(self._path, os.R_OK | os.W_OK):
             raise StorageNotFound(
-                f"there is no object store {self._path} on this machine. The embedded store serves one machine: "
-                "run clients and workers where the scheduler runs, under an account that can read its run directory"
+                f"there is no object store {self._path} on this machine that this account can use. The embedded "
+                "store serves one machine: "
+                "run clients and workers where the scheduler runs, under an account that can write its run directory"
             )
         try:
             with self._connected() as connection:
@@ -121,7 +130,7 @@ class SqliteStore:
                     connection.execute("PRAGMA journal_mode = WAL")
                     connection.executescript(_SCHEMA)
                 self._largest = connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) - _ROW_OVERHEAD
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StoreFailed) as error:
             self.close()
             raise StorageNotFound(f"cannot open the object store {self._path}: {error}") from error
 
@@ -144,11 +153,11 @@ class SqliteStore:
         data: bytes = row[0]
         return data
 
-    def delete(self, owner: bytes, object_ids: Iterable[bytes]) -> None:
+    def delete(self, owner: bytes | None, object_ids: Iterable[bytes]) -> None:
         """See `ObjectStore.delete`."""
-        doomed = [(object_id, owner) for object_id in object_ids]
+        doomed = [{"id": object_id, "owner": owner} for object_id in object_ids]
         with self._connected() as connection, self._writing, _transaction(connection):
-            connection.executemany("DELETE FROM objects WHERE id = ? AND owner = ?", doomed)
+            connection.executemany("DELETE FROM objects WHERE id = :id AND owner = ifnull(:owner, owner)", doomed)
 
     def release_owner(self, owner: bytes) -> None:
         """See `ObjectStore.release_owner`."""
@@ -187,18 +196,24 @@ class SqliteStore:
             # SQLite forbids even to close a connection that came through a fork.
             _INHERITED.append((self._local, list(self._connections)))
             self._new_process()
-        connection: _Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._connect()
-        with connection.lock:
-            if self._closed:
-                raise ValueError(f"the object store {self._path} is closed")
-            yield connection
+        try:
+            connection: _Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._local.connection = self._connect()
+            with connection.lock:
+                if self._closed:
+                    raise ValueError(f"the object store {self._path} is closed")
+                yield connection
+        except sqlite3.OperationalError as error:
+            raise StoreFailed(
+                f"the object store {self._path}: {error}. If its disk is full, make room or put it elsewhere with "
+                "`rescind scheduler --run-directory`; if it is locked, see which process writes to it"
+            ) from error
 
     def _connect(self) -> _Connection:
         connection = sqlite3.connect(
             self._path,
-            timeout=_BUSY_SECONDS,
+            timeout=self._busy_seconds,
             isolation_level=None,
             check_same_thread=False,  # `close` comes from any thread
             factory=_Connection,
@@ -220,7 +235,8 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk has ended it already
+            connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
 

@@ -18,8 +18,9 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from rescind import wire
-from rescind.messages import Message, ObjectStorageAddress, Task, TaskResultType, WorkerHeartbeatEcho
+from rescind.messages import Message, ObjectStorageAddress, Task, TaskResult, TaskResultType, WorkerHeartbeatEcho
 from rescind.payloads import result_object_id
+from rescind.peer_options import check_endpoint, check_name, check_times
 from rescind.store import ObjectStore, StorageNotFound, UnsupportedStorage, open_store
 from rescind.worker_machine import (
     Dropped,
@@ -49,14 +50,14 @@ _BATCH = 256
 """Messages handled between two looks at the processes and the time: a flood must not starve them."""
 _FAREWELL_MILLISECONDS = 1000
 """How long the last messages may take to leave when the socket closes."""
-_LONGEST_NAME = 200
-"""Bytes; a routing id has at most 255."""
+_LARGEST_QUEUE = 2**32 - 1
+"""What a heartbeat can say."""
 
 
 class Worker:
     """Runs tasks for one scheduler, in one life after another, until it is told to leave.
 
-    `run` belongs to one thread. In the main thread SIGINT and SIGTERM make it leave in order (W4.2); in
+    `run` belongs to one thread. In the main thread SIGINT, SIGTERM and SIGHUP make it leave in order (W4.2); in
     another thread signals are not touched. `stop` may be called from any thread.
     """
 
@@ -70,12 +71,17 @@ class Worker:
     ) -> None:
         """`endpoint` is the scheduler's; it may start later. `heartbeat_interval` is in seconds.
 
-        Raises `ValueError` if `name`, which becomes part of the routing id, is longer than 200 bytes.
+        Raises `ValueError` for an endpoint, a `name` (which becomes part of the routing id), times or sizes
+        that cannot be.
         """
-        if len(name.encode()) > _LONGEST_NAME:
-            raise ValueError(f"the worker's name has {len(name.encode())} bytes; at most {_LONGEST_NAME} are allowed")
+        settings = settings or WorkerSettings()
+        check_endpoint(endpoint)
+        check_name(name)
+        check_times(heartbeat_interval, settings.scheduler_timeout)
+        if not (settings.processes >= 1 and 1 <= settings.queue_size <= _LARGEST_QUEUE):
+            raise ValueError(f"processes must be 1 or more, and queue_size 1 to {_LARGEST_QUEUE:,}")
         self._endpoint = endpoint
-        self._settings = settings or WorkerSettings()
+        self._settings = settings
         self._name = name
         self._heartbeat_interval = heartbeat_interval
         self.dropped: Counter[str] = Counter()
@@ -166,7 +172,7 @@ class Worker:
 
         # The descriptor, not the handler, wakes the poll: a handler alone would not run before the next message.
         former_descriptor = signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
-        former = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+        former = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:
             yield
         finally:
@@ -242,6 +248,8 @@ class _Life:
         self._store: ObjectStore | None = None
         self._held: dict[bytes, Task] = {}
         """Tasks to start as soon as it is known where payloads are kept."""
+        self._result_ids: dict[bytes, bytes] = {}
+        """Under which the tasks that run store their results."""
         self._heartbeat_due = time.monotonic()
         self._heartbeat_sent: float | None = None
         self._latency_microseconds = 0
@@ -334,6 +342,7 @@ class _Life:
                 self._send(message)
             case Start(task):
                 self._held[task.task_id] = task
+                self._result_ids[task.task_id] = result_object_id(task.source)
                 self._start_held()
             case EndProcess(task_id):
                 if self._held.pop(task_id, None) is not None or not self._pool.end(task_id):
@@ -348,6 +357,8 @@ class _Life:
                 self._farewell = farewell
 
     def _send(self, message: Message) -> None:
+        if isinstance(message, TaskResult):
+            self._result_ids.pop(message.task_id, None)
         self._connection.send(wire.encode(message))
 
     def _use_storage(self, address: ObjectStorageAddress) -> None:
@@ -371,14 +382,16 @@ class _Life:
                 # Without a store there is nowhere to put the error: the log has it.
                 self._events.append(Finished(task.task_id, TaskResultType.FAILED, ()))
             else:
-                self._pool.start(task, self._address, self._worker.routing_id)
+                result_id = self._result_ids[task.task_id]
+                self._pool.start(task, result_id, self._address, self._worker.routing_id)
         self._held.clear()
 
     def _release_result(self, task: Task) -> None:
+        result_id = self._result_ids.pop(task.task_id)
         if self._store is None:
             return
         try:
-            self._store.delete(task.source, [result_object_id(task.source, task.task_id)])
+            self._store.delete(task.source, [result_id])
         except Exception as error:
             # Whatever ails the store must not keep the scheduler from its answer.
             logger.error("the result of task %s cannot be released: %s", task.task_id.hex(), error)

@@ -1,6 +1,7 @@
 """The worker's side of the processes that run tasks: a fixed number of slots, each with a process.
 
-Nothing here waits for a process, but `close`.
+Nothing here waits for a process, but `close`: a task may stop its process, or write what it likes to
+every descriptor that it finds.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 
+from rescind.message_pipe import MessagePipe
 from rescind.messages import ObjectStorageAddress, ProcessorStatus, Task
 from rescind.worker_machine import Finished, ProcessEnded
 from rescind.worker_process import Ready, RunTask, TaskEnded
@@ -39,7 +40,7 @@ class CannotStartProcesses(RuntimeError):
 @dataclass(slots=True, eq=False)
 class _Process:
     lifeline: socket.socket
-    tasks: Connection
+    tasks: MessagePipe
     tasks_open: bool = True
     ending: bool = False
     pid: int = 0
@@ -79,11 +80,14 @@ class ProcessPool:
             if slot.process is None:
                 slot.process = self._start_process(slot)
 
-    def start(self, task: Task, storage: ObjectStorageAddress, life: bytes) -> None:
-        """Run `task` in a slot without one, as soon as the process there is ready. There must be such a slot."""
+    def start(self, task: Task, result_id: bytes, storage: ObjectStorageAddress, life: bytes) -> None:
+        """Run `task` in a slot without one, as soon as the process there is ready. There must be such a slot.
+
+        Its result is stored as `result_id`.
+        """
         idle = [slot for slot in self._slots if slot.order is None]
         slot = next((slot for slot in idle if slot.process and slot.process.pid), idle[0])
-        slot.order, slot.since = RunTask(task, storage, life), time.monotonic()
+        slot.order, slot.since = RunTask(task, result_id, storage, life), time.monotonic()
         self._by_task[task.task_id] = slot
         self._send_order(slot)
 
@@ -105,13 +109,16 @@ class ProcessPool:
     def collect(self) -> list[Finished | ProcessEnded]:
         """What has happened since the last call, in order. Does not wait."""
         events: list[Finished | ProcessEnded] = []
-        for key, _ in self._selector.select(0):
+        for key, ready in self._selector.select(0):
             slot: _Slot = key.data
             process = slot.process
             if process is None:
                 continue  # gone by what came earlier in this very list
             if key.fileobj is process.tasks:
-                self._read_one(slot, process, events)
+                if ready & selectors.EVENT_WRITE:
+                    self._write(slot, process)
+                if ready & selectors.EVENT_READ and process.tasks_open:
+                    self._read(slot, process, events)
             elif key.fileobj is process.lifeline:
                 self._bury(slot, process, events)
         return events
@@ -168,7 +175,7 @@ class ProcessPool:
                 logger.warning("the server of processes is gone; another will be started")
                 self._discard_server()  # the lifeline closes below, and the slot is refilled
         lifeline.setblocking(False)
-        process = _Process(lifeline, Connection(tasks.detach()))
+        process = _Process(lifeline, MessagePipe(tasks))
         self._selector.register(process.lifeline, selectors.EVENT_READ, slot)
         self._selector.register(process.tasks, selectors.EVENT_READ, slot)
         return process
@@ -207,35 +214,48 @@ class ProcessPool:
         if slot.order is None or process is None or process.ending or not process.pid:
             return  # sent when the process, or the one after it, is ready
         slot.sent = True
+        process.tasks.queue(pickle.dumps(slot.order))
+        self._write(slot, process)
+
+    def _write(self, slot: _Slot, process: _Process) -> None:
         try:
-            # A runner that is ready reads, so that this does not wait however long the list of arguments.
-            process.tasks.send_bytes(pickle.dumps(slot.order))
+            more = process.tasks.write()
         except OSError:
             self._end_process(process)
+            return
+        interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if more else 0)
+        self._selector.modify(process.tasks, interest, slot)
 
-    def _read_one(self, slot: _Slot, process: _Process, events: list[Finished | ProcessEnded]) -> None:
+    def _read(
+        self, slot: _Slot, process: _Process, events: list[Finished | ProcessEnded], *, everything: bool = False
+    ) -> None:
         try:
-            message = pickle.loads(process.tasks.recv_bytes())
+            for data in process.tasks.read(everything=everything):
+                self._on_message(slot, process, pickle.loads(data), events)
         except Exception as error:
             if not isinstance(error, EOFError | OSError):
                 logger.warning("process %d sent what is no message, and is ended: %r", process.pid, error)
             self._close_tasks(process)
             self._end_process(process)
-            return
+
+    def _on_message(
+        self, slot: _Slot, process: _Process, message: object, events: list[Finished | ProcessEnded]
+    ) -> None:
         match message:
             case Ready(pid):
                 self._failed_starts = 0
                 process.pid = pid
                 self._send_order(slot)
-            case TaskEnded(task_id, result_type, results) if slot.order and not slot.end_asked:
+            case TaskEnded(task_id, result_type, results) if slot.order and slot.order.task.task_id == task_id:
                 # If its end was asked for, that end is what is waited for; it came a moment too late.
-                self._vacate(slot)
-                events.append(Finished(task_id, result_type, results))
+                if not slot.end_asked:
+                    self._vacate(slot)
+                    events.append(Finished(task_id, result_type, results))
 
     def _bury(self, slot: _Slot, process: _Process, events: list[Finished | ProcessEnded]) -> None:
         # It may have finished its task and said so before it ended.
-        while process.tasks_open and process.tasks.poll():
-            self._read_one(slot, process, events)
+        if process.tasks_open:
+            self._read(slot, process, events, everything=True)
         self._close_tasks(process)
         self._selector.unregister(process.lifeline)
         process.lifeline.close()

@@ -36,7 +36,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from rescind.messages import Argument, ArgumentType, ObjectStorageAddress, Task, TaskResultType
-from rescind.payloads import dump, dump_exception, load, result_object_id
+from rescind.payloads import dump, dump_exception, load
 from rescind.store import ObjectStore, open_store
 
 _PR_SET_PDEATHSIG = 1
@@ -54,9 +54,13 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class RunTask:
-    """The worker to a runner: run `task`. A new `life` of the worker means that stores are opened anew."""
+    """The worker to a runner: run `task` and store its result as `result_id`.
+
+    A new `life` of the worker means that stores are opened anew.
+    """
 
     task: Task
+    result_id: bytes
     storage: ObjectStorageAddress
     life: bytes
 
@@ -200,24 +204,34 @@ def _runner(guard: int, tasks: int) -> None:
         assert isinstance(order, RunTask)
         if store is None or opened != (order.storage, order.life):
             store, opened = open_store(order.storage), (order.storage, order.life)
-        ended = run_task(store, order.task)
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):  # the function may have closed or replaced it
-                stream.flush()
+        ended = run_task(store, order.task, order.result_id)
+        _flush()
         connection.send_bytes(pickle.dumps(ended))
 
 
-def run_task(store: ObjectStore, task: Task) -> TaskEnded:
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # the function may have closed or replaced it
+            stream.flush()
+
+
+def run_task(store: ObjectStore, task: Task, result_id: bytes) -> TaskEnded:
     """Run the task's function and store its result, or the exception that says why there is none (W3.2).
 
     Catches everything, `SystemExit` and `KeyboardInterrupt` included. If not even the exception can be
-    stored, it is printed to standard error and the answer has no result object.
+    stored, it is printed to standard error and the answer has no result object. A process that the
+    function has forked does not come back from here: only this one answers for the task (W1.1).
     """
-    result_id = result_object_id(task.source, task.task_id)
+    runner = os.getpid()
     try:
-        store.put(task.source, result_id, dump(_call(store, task)))
+        value = _call(store, task)
+        if os.getpid() != runner:
+            _end_fork(None)
+        store.put(task.source, result_id, dump(value))
         return TaskEnded(task.task_id, TaskResultType.SUCCESS, (result_id,))
     except BaseException as error:
+        if os.getpid() != runner:
+            _end_fork(error)
         error.__traceback__ = _without_own_frames(error.__traceback__)
         try:
             store.put(task.source, result_id, dump_exception(error))
@@ -225,6 +239,18 @@ def run_task(store: ObjectStore, task: Task) -> TaskEnded:
         except Exception:
             traceback.print_exc()
             return TaskEnded(task.task_id, TaskResultType.FAILED, ())
+
+
+def _end_fork(error: BaseException | None) -> NoReturn:
+    """End a process that the function has forked, as the interpreter would at the end of a program."""
+    status = 0
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        traceback.print_exception(error)
+        status = 1
+    _flush()
+    os._exit(status & 0xFF)
 
 
 def _call(store: ObjectStore, task: Task) -> Any:

@@ -122,7 +122,7 @@ class FakeScheduler:
         self.report(task, dump(value), TaskResultType.SUCCESS)
 
     def report(self, task: Task, data: bytes, result_type: TaskResultType) -> None:
-        object_id = result_object_id(task.source, task.task_id)
+        object_id = result_object_id(task.source)
         self.store.put(task.source, object_id, data)
         self.send(TaskResult(task.task_id, result_type, results=(object_id,)))
 
@@ -227,7 +227,7 @@ def test_a_store_that_it_cannot_reach_is_named(scheduler: FakeScheduler) -> None
     ("address", "options", "error"),
     [
         ("127.0.0.1:6378", {}, "give one like tcp://"),
-        ("tcp://127.0.0.1:notaport", {}, "no ZeroMQ endpoint"),
+        ("tcp://127.0.0.1:notaport", {}, "give one like tcp://"),
         ("tcp://127.0.0.1:1", {"heartbeat_interval": 0}, "heartbeat_interval"),
         ("tcp://127.0.0.1:1", {"heartbeat_interval": 5, "scheduler_timeout": 5}, "scheduler_timeout"),
         ("tcp://127.0.0.1:1", {"connect_timeout": 0}, "connect_timeout"),

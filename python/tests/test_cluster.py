@@ -182,9 +182,34 @@ def test_the_demo_shows_a_cancel_in_every_state() -> None:
         assert said in demo.stdout, demo.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["scheduler", "--endpoint", "nonsense"], "give one like tcp://"),
+        (["scheduler", "--endpoint", "inproc://here"], "give one like tcp://"),
+        (["scheduler", "--endpoint", "tcp://127.0.0.1:99999"], "give one like tcp://"),
+        (["scheduler", "--endpoint", "ipc:///no/such/folder/s"], "cannot bind"),
+        (["scheduler", "--endpoint", "tcp://127.0.0.1:0", "--run-directory", "/proc/nobody"], "--run-directory"),
+        (["scheduler", "--endpoint", "tcp://127.0.0.1:0", "--trace", "/no/such/folder/t"], "/no/such/folder/t"),
+        (["scheduler", "--endpoint", "tcp://127.0.0.1:0", "--client-timeout", "inf"], "client_timeout"),
+        (["worker", "--endpoint", "tcp://127.0.0.1"], "give one like tcp://"),
+        (["worker", "--name", "n" * 300], "at most 200"),
+        (["worker", "--queue-size", "99999999999"], "queue_size"),
+        (["worker", "--heartbeat-interval", "inf"], "heartbeat_interval"),
+        (["worker", "--heartbeat-interval", "100"], "less than scheduler_timeout"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line(arguments: list[str], said: str) -> None:
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.startswith("rescind: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_an_endpoint_in_use_is_a_clear_error(cluster: Cluster) -> None:
     second = subprocess.run(
-        [*COMMAND, "scheduler", "--endpoint", cluster.endpoint.replace("ipc://", "tcp://")],
+        [*COMMAND, "scheduler", "--endpoint", cluster.endpoint],
         capture_output=True,
         text=True,
         timeout=30,

@@ -813,7 +813,7 @@ class Explosive:
     ("value", "result_type", "error", "text"),
     [
         (None, TaskResultType.FAILED_WORKER_DIED, WorkerDied, "died"),
-        (5, TaskResultType.FAILED, RemoteError, "without an exception: 5"),
+        (5, TaskResultType.FAILED, RemoteError, "no exception but 5"),
         (5, 77, RemoteError, "unknown result type 77"),
         (Explosive(), TaskResultType.SUCCESS, ZeroDivisionError, ""),
     ],

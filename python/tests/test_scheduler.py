@@ -5,7 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import signal
+import sqlite3
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,8 +34,10 @@ from rescind.messages import (
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
+from rescind.run_directory import RunDirectoryUnusable
 from rescind.scheduler import EndpointInUse, Scheduler
 from rescind.scheduler_machine import SchedulerSettings
+from rescind.store import SqliteStore
 from rescind.trace import read_trace
 
 VECTORS = wire.schema_directory() / "vectors"
@@ -73,7 +80,7 @@ class Serving:
         self.scheduler = scheduler
         self.context = zmq.Context()
         self.peers: list[Peer] = []
-        self.thread = threading.Thread(target=scheduler.run)
+        self.thread = threading.Thread(target=scheduler.run, daemon=True)
         self.thread.start()
 
     def peer(self, name: bytes) -> Peer:
@@ -173,7 +180,7 @@ def test_stopping_settles_every_task_and_removes_the_run_directory() -> None:
         client.say(Task(b"T%d" % number))
     client.fence()
     assert len(worker.fence()) == QUEUE_SIZE
-    run_directory = Path(running.scheduler._run_directory)
+    run_directory = running.scheduler._run_directory.store.parent
     assert run_directory.exists()
     running.scheduler.stop()
     assert worker.hear() == ClientDisconnect(DisconnectType.SHUTDOWN)
@@ -239,5 +246,77 @@ def test_a_line_that_is_no_trace_record_is_named(line: str) -> None:
 def test_an_endpoint_that_cannot_be_bound_is_named(serving: Serving) -> None:
     with pytest.raises(EndpointInUse, match=serving.scheduler.endpoint):
         Scheduler(serving.scheduler.endpoint)
-    with pytest.raises(EndpointInUse, match="nonsense"):
+    with pytest.raises(ValueError, match="nonsense"):
         Scheduler("nonsense")
+
+
+def test_a_second_scheduler_at_a_unix_socket_is_refused(tmp_path: Path) -> None:
+    running = Serving(Scheduler(f"ipc://{tmp_path}/s", grace=0.0))
+    with pytest.raises(EndpointInUse, match="another scheduler runs there"):
+        Scheduler(running.scheduler.endpoint)
+    running.peer(b"C1").fence()
+    running.stop()
+
+
+def test_a_run_directory_serves_one_scheduler_at_a_time_and_keeps_nothing(tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    directory.mkdir()
+    SqliteStore(directory / "objects.sqlite").put(b"former", bytes(32), b"left by one that was killed")
+    running = Serving(Scheduler(run_directory=directory, grace=0.0))
+    store = SqliteStore(directory / "objects.sqlite", create=False)
+    assert store.count() == 0
+    with pytest.raises(RunDirectoryUnusable, match="in use by another scheduler"):
+        Scheduler(run_directory=directory)
+    store.close()
+    running.stop()
+    assert not list(directory.glob("objects*"))
+    (tmp_path / "file").touch()
+    with pytest.raises(RunDirectoryUnusable, match="Choose another --run-directory"):
+        Scheduler(run_directory=tmp_path / "file")
+
+
+def test_a_store_that_others_keep_busy_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T5, S11.1: a client that is stopped in the middle of a write holds the lock for as long as it likes."""
+    monkeypatch.setattr("rescind.scheduler._STORE_BUSY_SECONDS", 0.05)
+    running = Serving(Scheduler(run_directory=tmp_path, grace=0.0))
+    leaving, staying = running.peer(b"C1"), running.peer(b"C2")
+    for peer in (leaving, staying):
+        peer.fence()
+    held = sqlite3.connect(tmp_path / "objects.sqlite", isolation_level=None)
+    held.execute("BEGIN IMMEDIATE")
+    leaving.say(ClientDisconnect(DisconnectType.DISCONNECT))
+    for _ in range(3):
+        assert staying.fence() == []
+    held.execute("ROLLBACK")
+    held.close()
+    running.stop()
+
+
+def test_what_has_arrived_shows_that_its_sender_lives(tmp_path: Path) -> None:
+    """S9.1: the scheduler is stopped for longer than its time-out, and finds more than it reads at once."""
+    options = ["--endpoint", f"ipc://{tmp_path}/s", "--client-timeout", "0.3", "--run-directory", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rescind", "scheduler", *options], stdout=subprocess.PIPE, text=True
+    )
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    try:
+        assert process.stdout is not None
+        endpoint = process.stdout.readline().removeprefix("listening on ").strip()
+        peers = [Peer(context, endpoint, b"C%d" % number) for number in range(300)]
+        lived_from = time.monotonic()
+        for peer in peers:
+            peer.say(ClientHeartbeat())
+        assert {type(peer.hear()) for peer in peers} == {ClientHeartbeatEcho}
+        assert time.monotonic() - lived_from < 0.3, "this machine is too slow to tell"
+        process.send_signal(signal.SIGSTOP)
+        for peer in peers:
+            peer.say(ClientHeartbeat())
+        peers[0].socket.poll(600)  # nothing can come: the time-out passes
+        process.send_signal(signal.SIGCONT)
+        assert {type(peer.hear()) for peer in peers} == {ClientHeartbeatEcho}
+    finally:
+        process.kill()
+        process.wait()
+        for peer in peers:
+            peer.socket.close()
+        context.term()

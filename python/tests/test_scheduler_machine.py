@@ -253,7 +253,7 @@ def test_rebalancing_ends_with_the_loss_of_the_holder(system: System) -> None:
     system.say(holder, WorkerDisconnectNotification())
     assert Task(task_id) in system.heard(b"W2")
     system.say(holder, confirm(task_id, CANCELED))
-    assert system.dropped == ["not the holder"]
+    assert system.dropped == ["lost peer"]
 
 
 @pytest.mark.parametrize(

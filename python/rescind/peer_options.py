@@ -1,0 +1,44 @@
+"""What users tell clients, workers and schedulers, checked where it comes in; each check raises `ValueError`."""
+
+from __future__ import annotations
+
+import re
+
+_LONGEST_NAME = 200
+"""Bytes; a routing id has up to 255 (T1)."""
+_LONGEST_SECONDS = 10.0 * 365 * 86_400
+
+
+def check_endpoint(endpoint: str, *, to_bind: bool = False) -> None:
+    """A ZeroMQ endpoint over TCP or a Unix socket; `to_bind`: port 0 or * takes a free one."""
+    tcp = re.fullmatch(r"tcp://\S+:([0-9]{1,5}|\*)", endpoint)
+    if tcp is not None:
+        free = tcp[1] in ("0", "*")
+        if to_bind if free else 0 < int(tcp[1]) <= 0xFFFF:
+            return
+    elif re.fullmatch(r"ipc://\S+", endpoint):
+        return
+    raise ValueError(f"{endpoint!r} is no endpoint: give one like tcp://127.0.0.1:6378 or ipc:///tmp/scheduler")
+
+
+def check_name(name: str) -> None:
+    """A name that becomes part of a routing id."""
+    if len(name.encode()) > _LONGEST_NAME:
+        raise ValueError(f"the name has {len(name.encode())} bytes; at most {_LONGEST_NAME} are allowed")
+
+
+def check_seconds(what: str, seconds: float) -> None:
+    """A time that is more than none and not endless."""
+    if not 0 < seconds <= _LONGEST_SECONDS:
+        raise ValueError(f"{what} must be more than 0 seconds, and at most ten years, not {seconds:g}")
+
+
+def check_times(heartbeat_interval: float, scheduler_timeout: float) -> None:
+    """A peer's times, in seconds: it beats more often than it may be silent."""
+    check_seconds("heartbeat_interval", heartbeat_interval)
+    check_seconds("scheduler_timeout", scheduler_timeout)
+    if heartbeat_interval >= scheduler_timeout:
+        raise ValueError(
+            f"heartbeat_interval ({heartbeat_interval:g} s) must be "
+            f"less than scheduler_timeout ({scheduler_timeout:g} s)"
+        )

@@ -86,6 +86,15 @@ def test_futures_work_with_the_standard_library(client: Client) -> None:
     assert sorted(future.result() for future in as_completed(done)) == [number**2 for number in range(10)]
 
 
+def test_results_that_nobody_has_read_yet_outlive_the_scheduler(tmp_path: Path) -> None:
+    """C6.1: a future that has its result keeps it, though the scheduler takes the store with it when it leaves."""
+    with running_cluster(tmp_path) as own, Client(own.endpoint) as client:
+        futures = [client.submit(pow, number, 2) for number in range(100)]
+        wait(futures, timeout=30)
+        own.stop()
+        assert [future.result() for future in futures] == [number**2 for number in range(100)]
+
+
 def test_a_forced_cancel_ends_the_process_of_an_infinite_loop(client: Client, tmp_path: Path) -> None:
     started = fifo(tmp_path / "started")
     future = client.submit(report_and_spin, str(started))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import gc
+import sys
 import threading
 import weakref
 from collections import Counter
@@ -804,6 +805,13 @@ def explode() -> None:
     raise ZeroDivisionError
 
 
+class Exiting:
+    """Ends the program where it is unpickled, or would."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return sys.exit, (3,)
+
+
 class Explosive:
     def __reduce__(self) -> tuple[Any, ...]:
         return explode, ()
@@ -816,13 +824,17 @@ class Explosive:
         (5, TaskResultType.FAILED, RemoteError, "no exception but 5"),
         (5, 77, RemoteError, "unknown result type 77"),
         (Explosive(), TaskResultType.SUCCESS, ZeroDivisionError, ""),
+        (Exiting(), TaskResultType.SUCCESS, SystemExit, "3"),
     ],
 )
 def test_failures_that_are_no_exception_of_the_task(
-    bench: Bench, value: Any, result_type: TaskResultType | int, error: type[Exception], text: str
+    bench: Bench, value: Any, result_type: TaskResultType | int, error: type[BaseException], text: str
 ) -> None:
     future = bench.submit()
+    told: Queue[object] = Queue()
+    future.add_done_callback(told.put_nowait)
     bench.finish(future, value, result_type)
+    assert told.get(timeout=HANG) is future
     for _ in range(2):
         with pytest.raises(error, match=text or None):
             future.result()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from rescind.messages import (
     CancelConfirmType,
     ClientDisconnect,
+    ClientShutdownResponse,
+    DisconnectType,
     GraphTask,
     Message,
     Task,
@@ -27,7 +29,7 @@ from rescind.trace import describe
 from rescind_conformance.peers import task_id_of
 from rescind_conformance.trace import SCHEDULER, Echoes, Entry, Heartbeats
 
-AUDITED = ("S1.1", "S1.2", "S2.4", "S4.1", "S7.8", "S8.2")
+AUDITED = ("S1.1", "S1.2", "S2.4", "S4.1", "S4.4", "S7.1", "S7.2", "S7.8", "S8.2", "S9.1", "S11.4", "S11.6")
 """The requirements that the audit can find departures from."""
 
 Report = Callable[[str, str], None]
@@ -49,9 +51,20 @@ class _TaskHistory:
     terminal: Entry | None = None
     round_opened: int | None = None
     """The step in which the owner's open round was opened."""
-    holders: set[str] = field(default_factory=set)
+    holders: dict[str, int] = field(default_factory=dict)
+    """Who has it, and since which step."""
     ever_held: set[str] = field(default_factory=set)
     asked: dict[str, _Asked] = field(default_factory=dict)
+    cancels: int = 0
+    """How many TaskCancels the owner has sent."""
+    answers: int = 0
+    """How many TaskCancelConfirms it has heard."""
+    forced: bool = False
+    """Somebody has sent a TaskCancel with force."""
+    moving: bool = False
+    """A worker was asked for it while no round of the owner's was open."""
+    said: set[int] = field(default_factory=set)
+    """The kinds of TaskCancelConfirm that anybody has sent."""
 
 
 class _Audit:
@@ -63,13 +76,28 @@ class _Audit:
         self._queue_size: dict[str, int] = {}
         self._held: Counter[str] = Counter()
         self._outstanding: Counter[str] = Counter()
+        self._unfenced: set[str] = set()
+        """Peers that have sent a TaskCancel since their last heartbeat."""
         self._incomprehensible: set[str] = set()
         """Peers that sent what the trace cannot name: what they asked, and may be answered, is not known."""
+        self._registered: set[str] = set()
+        """Peers that have been echoed."""
+        self._lost: set[str] = set()
+        """Peers that left, fell silent, or were told to leave."""
+        self._shutdowns: Counter[str] = Counter()
+        """How often a peer has asked for a shutdown and not been answered."""
+        self._dismissed: list[tuple[str, str]] = []
+        """Who was told to leave without a reason that is seen there: requirement and what happened."""
+        self._closing = False
+        self._refused_shutdown = False
 
     def read(self, entry: Entry) -> None:
         if entry.message is None:
-            if entry.sender == entry.receiver != SCHEDULER:
-                self._lose(entry.sender)
+            if entry.sender == entry.receiver:
+                if entry.sender == SCHEDULER:
+                    self._closing = True
+                else:
+                    self._lose(entry.sender)
             elif entry.receiver == SCHEDULER:
                 self._incomprehensible.add(entry.sender)
             return
@@ -88,12 +116,16 @@ class _Audit:
             case TaskCancel(task_id) if peer not in self._workers:
                 history = self._history(task_id)
                 history.asked.setdefault(peer, _Asked()).pending += 1
+                self._unfenced.add(peer)
+                history.forced = history.forced or message.force
+                history.cancels += peer == history.owner
                 if peer == history.owner and history.terminal is None and history.round_opened is None:
                     history.round_opened = entry.step
             case TaskResult(task_id):
                 self._last_word(peer, task_id)
             case TaskCancelConfirm(task_id, kind):
                 history = self._history(task_id)
+                history.said.add(kind)
                 if peer in history.holders:
                     history.round_opened = None
                 if kind in (CancelConfirmType.CANCELED, CancelConfirmType.CANCEL_NOT_FOUND):
@@ -101,16 +133,23 @@ class _Audit:
             case WorkerHeartbeat():
                 self._queue_size[peer] = message.queue_size
                 self._outstanding[peer] += 1
+                self._unfenced.discard(peer)
+            case ClientDisconnect(DisconnectType.SHUTDOWN):
+                self._shutdowns[peer] += 1
             case WorkerDisconnectNotification() | ClientDisconnect():
                 self._lose(peer)
             case _ if isinstance(message, Heartbeats):
                 self._outstanding[peer] += 1
+                self._unfenced.discard(peer)
 
     def _on_heard(self, peer: str, entry: Entry, message: Message) -> None:
         if isinstance(message, Echoes):
+            self._registered.add(peer)
             self._on_echo(peer)
+        elif isinstance(message, ClientShutdownResponse):
+            self._on_shutdown_response(peer, message)
         elif isinstance(message, ClientDisconnect):
-            self._lose(peer)
+            self._on_dismissed(peer, describe(message, self._names))
         elif (task_id := task_id_of(message)) is not None:
             history = self._history(task_id)
             if peer in self._workers:
@@ -121,11 +160,32 @@ class _Audit:
     def _on_echo(self, client: str) -> None:
         """All that was sent before the heartbeat has been handled, its answers included (S10.2)."""
         self._outstanding[client] = max(0, self._outstanding[client] - 1)
-        if self._outstanding[client]:
+        if self._outstanding[client] or client in self._unfenced:
             return
         for history in self._tasks.values():
             if history.terminal is None and client in history.asked:
                 history.asked[client].pending = 0
+
+    def _on_shutdown_response(self, peer: str, message: ClientShutdownResponse) -> None:
+        self._closing = self._closing or message.accepted
+        self._refused_shutdown = self._refused_shutdown or not message.accepted
+        if self._shutdowns[peer] == 0 and peer not in self._incomprehensible:
+            self._report("S11.6", f"{peer} got {describe(message, self._names)} without having asked")
+        self._shutdowns[peer] -= 1
+
+    def _on_dismissed(self, peer: str, said: str) -> None:
+        if peer in self._registered - self._lost - self._incomprehensible:
+            others = f"{peer} got {said} after the departure of {', '.join(sorted(self._lost))}"
+            neither = f"{peer} got {said}, but had neither left nor been silent"
+            self._dismissed.append(("S11.4", others) if self._lost else ("S9.1", neither))
+        self._lose(peer)
+
+    def finish(self) -> None:
+        """At the end of the trace: whoever was told to leave had left or been silent, unless everybody was told."""
+        if self._closing:
+            return
+        for requirement, happened in self._dismissed:
+            self._report("S11.6" if self._refused_shutdown else requirement, happened)
 
     def _on_heard_by_client(self, client: str, entry: Entry, message: Message, history: _TaskHistory) -> None:
         said = describe(message, self._names)
@@ -142,12 +202,15 @@ class _Audit:
                 return
             if not_found and client in self._incomprehensible:
                 return
-            self._report("S2.4", f"{client} does not own the task, but got {said}")
+            if not isinstance(message, Task | TaskCancel):  # what is a worker's: S11.3
+                self._report("S2.4", f"{client} does not own the task, but got {said}")
             return
         terminal = isinstance(message, TaskResult) or (
             isinstance(message, TaskCancelConfirm) and message.cancel_confirm_type != CancelConfirmType.CANCEL_FAILED
         )
         if history.terminal is None:
+            if isinstance(message, TaskCancelConfirm):
+                self._on_confirmed(client, entry, message, history)
             if not isinstance(message, TaskLog):
                 history.round_opened = None
             if terminal:
@@ -159,10 +222,27 @@ class _Audit:
         earlier = describe(history.terminal.message, self._names)
         if not_found and asked.pending > 0:
             asked.pending -= 1
+        elif not_found and asked.tasks > 1:
+            asked.tasks -= 1  # it has submitted the task again, and was refused
         elif terminal:
             self._report("S1.1", f"{client} got {said} after the terminal message {earlier}")
         else:
             self._report("S1.2", f"{client} got {said} after the terminal message {earlier}")
+
+    def _on_confirmed(self, owner: str, entry: Entry, message: TaskCancelConfirm, history: _TaskHistory) -> None:
+        """The owner is told `canceled` when a holder has said so or is lost, and nothing while a task is moved."""
+        history.answers += 1
+        if self._closing or any(self._shutdowns.values()) or owner in self._incomprehensible:
+            return
+        said = describe(message, self._names)
+        unasked = history.answers > history.cancels
+        if unasked and history.moving and owner not in self._lost:
+            self._report("S7.2", f"{owner} got {said} of a move")
+            return
+        silent = sorted(worker for worker, since in history.holders.items() if since < entry.step)
+        canceled = message.cancel_confirm_type == CancelConfirmType.CANCELED
+        if canceled and silent and CancelConfirmType.CANCELED not in history.said:
+            self._report("S4.4", f"{owner} got {said}, but {silent[0]} has the task and has not said so")
 
     def _on_heard_by_worker(self, worker: str, entry: Entry, message: Message, history: _TaskHistory) -> None:
         said = describe(message, self._names)
@@ -174,18 +254,23 @@ class _Audit:
             self._report("S1.2", f"{worker} got {said} after the owner got {earlier}")
         if isinstance(message, TaskCancel) and worker not in history.ever_held:
             self._report("S4.1", f"{worker} got {said} but was never assigned the task")
-        if not isinstance(message, Task):
+        if isinstance(message, TaskCancel):
+            owner_is_there = history.owner not in self._lost | self._incomprehensible
+            if message.force and not history.forced and owner_is_there and not self._closing:
+                self._report("S7.1", f"{worker} got {said}, but nobody has sent one with force")
+            history.moving = history.moving or (history.round_opened is None and owner_is_there)
             return
+        history.moving = False
         if history.round_opened is not None and entry.step > history.round_opened:
             self._report("S7.8", f"{worker} got {said} while the owner's cancel was open")
-        others = sorted(history.holders - {worker})
+        others = sorted(history.holders.keys() - {worker})
         if others:
             self._report("S8.2", f"{worker} got {said} while {others[0]} held it")
         elif worker in history.holders:
             self._report("S8.2", f"{worker} got {said} a second time")
         if worker not in history.holders:
             self._held[worker] += 1
-        history.holders.add(worker)
+        history.holders.setdefault(worker, entry.step)
         history.ever_held.add(worker)
         room = self._queue_size.get(worker)
         if room is not None and self._held[worker] > room:
@@ -202,13 +287,14 @@ class _Audit:
     def _last_word(self, worker: str, task_id: bytes) -> None:
         history = self._history(task_id)
         if worker in history.holders:
-            history.holders.discard(worker)
+            del history.holders[worker]
             self._held[worker] -= 1
 
     def _lose(self, peer: str) -> None:
         """It left, fell silent, or was told to leave: when the subject takes it as lost, the trace does not show."""
+        self._lost.add(peer)
         for history in self._tasks.values():
-            history.holders.discard(peer)
+            history.holders.pop(peer, None)
         self._held[peer] = 0
         self._queue_size.pop(peer, None)
 
@@ -218,3 +304,4 @@ def audit(trace: Sequence[Entry], names: Mapping[bytes, str], workers: Collectio
     reading = _Audit(names, workers, report)
     for entry in trace:
         reading.read(entry)
+    reading.finish()

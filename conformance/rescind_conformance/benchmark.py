@@ -29,9 +29,10 @@ from rescind.messages import (
     TaskCancelConfirm,
 )
 from rescind_conformance.case import Profile
+from rescind_conformance.findings import new_task_id
 from rescind_conformance.peers import new_routing_id
-from rescind_conformance.subjects import SUBJECTS, StartedScheduler, StartedSubject, SubjectUnavailable
-from rescind_conformance.world import new_task_id
+from rescind_conformance.process import SubjectUnavailable
+from rescind_conformance.subjects import SCHEDULERS, SchedulerSubject
 
 _SIZES = 4
 """How often the number of tasks is halved, the full number included."""
@@ -54,10 +55,9 @@ class BenchmarkFailed(Exception):
     """A subject did not do what is measured; the text says what it did instead."""
 
 
-def measure(subject: StartedSubject, tasks: int) -> Measurement:
+def measure(subject: SchedulerSubject, tasks: int) -> Measurement:
     """Cancel `tasks` waiting tasks of a fresh instance, newest first. Raises `BenchmarkFailed`."""
     instance = subject.acquire(Profile.DEFAULT, [])
-    assert isinstance(instance, StartedScheduler)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     client = context.socket(zmq.DEALER)
     try:
@@ -85,7 +85,7 @@ def measure(subject: StartedSubject, tasks: int) -> Measurement:
     finally:
         client.close(linger=0)
         context.term()
-        subject.release(instance)
+        subject.end(instance)
     if set(answers) != confirms:
         raise BenchmarkFailed(f"{subject.name} did not answer each of {tasks} cancels with canceled")
     return measurement
@@ -109,15 +109,15 @@ def main(
     Example: `python -m rescind_conformance.benchmark --subject reference --tasks 100000`
     """
     console = Console()
-    names = subject or list(SUBJECTS)
+    names = subject or list(SCHEDULERS)
     table = Table("subject", "tasks", "seconds", "cancels/s", "scheduler CPU, µs a cancel")
     slopes = []
     try:
         for name in names:
-            if name not in SUBJECTS:
-                raise SubjectUnavailable(f"unknown subject {name!r}; there are: {', '.join(SUBJECTS)}")
+            if name not in SCHEDULERS:
+                raise SubjectUnavailable(f"unknown subject {name!r}; there are: {', '.join(SCHEDULERS)}")
             found: list[Measurement] = []
-            with SUBJECTS[name]() as tested:
+            with SCHEDULERS[name]() as tested:
                 for size in [tasks >> power for power in reversed(range(_SIZES))]:
                     expected = _expected_seconds(found, size)
                     if expected > budget:

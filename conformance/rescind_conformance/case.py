@@ -8,12 +8,16 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, TypeVar
 
-from rescind_conformance.requirements import Requirement
-from rescind_conformance.world import World
+from rescind_conformance.findings import Findings
+
+WorldOfRole = TypeVar("WorldOfRole", bound=Findings)
 
 LIMIT = 5
-"""Tasks that a client may hold in `Profile.LIMITED`."""
+"""Tasks that a client may hold, clients and workers that there may be in `Profile.LIMITED`."""
+TIMEOUT = 1.0
+"""Seconds of silence after which a peer is lost in `Profile.SHORT_TIMEOUTS` and `Profile.RESTLESS`."""
 
 
 class Profile(StrEnum):
@@ -22,15 +26,17 @@ class Profile(StrEnum):
     DEFAULT = "default"
     """Time-outs longer than any case, and no rebalancing."""
     SHORT_TIMEOUTS = "short time-outs"
-    """Workers and clients are lost after 1 s of silence. No rebalancing."""
+    """Workers and clients are lost after `TIMEOUT` of silence. No rebalancing."""
     REBALANCING = "rebalancing"
     """Rebalancing as often as the subject can. Long time-outs."""
+    RESTLESS = "short time-outs and rebalancing"
+    """Both."""
     CLOSABLE = "closable"
     """As the default, and any client may shut the cluster down."""
     PROTECTED = "protected"
     """As the default, and no client may shut the cluster down."""
     LIMITED = "limited"
-    """As the default, and each client may hold `LIMIT` tasks."""
+    """As the default, and each client may hold `LIMIT` tasks; as many clients, and workers, may be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,12 @@ class Case:
     """The race, told in a sentence or two."""
     requirements: tuple[str, ...]
     profile: Profile
-    play: Callable[[World], None]
+    play: Callable[[Any], None]
+    """Takes the world of its role: `World`, `ClientWorld` or `WorkerWorld`."""
+    role: str = "scheduler"
+    """The role under test: "scheduler", "client" or "worker"."""
+    tags: frozenset[str] = frozenset()
+    """Its module, its profile, and what else it may be chosen by."""
 
     @property
     def sort_key(self) -> tuple[tuple[str, tuple[int, ...]], str]:
@@ -53,40 +64,38 @@ class Case:
         return (first[0], tuple(int(part) for part in first[1:].split("."))), self.name
 
 
-_registry: dict[str, Case] = {}
+ROLES = ("scheduler", "client", "worker")
+
+_registry: dict[tuple[str, str], Case] = {}
 
 
 def case(
-    *requirements: str, title: str, profile: Profile = Profile.DEFAULT
-) -> Callable[[Callable[[World], None]], Callable[[World], None]]:
+    *requirements: str, title: str, profile: Profile = Profile.DEFAULT, field_bugs: tuple[int, ...] = ()
+) -> Callable[[Callable[[WorldOfRole], None]], Callable[[WorldOfRole], None]]:
     """Register a function as a case that checks these requirements; its docstring tells the race.
 
-    Each requirement declared must be checked on every path that ends without a departure.
+    Its role is the package in `cases` that it stands in. Each requirement declared must be checked on
+    every path that ends without a departure. `field_bugs` are numbers of SPEC.md's section 16.
     """
 
-    def register(play: Callable[[World], None]) -> Callable[[World], None]:
-        module = play.__module__.rpartition(".")[2]
+    def register(play: Callable[[WorldOfRole], None]) -> Callable[[WorldOfRole], None]:
+        role, module = play.__module__.split(".")[-2:]
         name = f"{module}.{play.__name__}".replace("_", "-")
+        tags = frozenset({module.replace("_", "-"), *(f"field-bug-{number}" for number in field_bugs)})
         story = inspect.getdoc(play)
         if not requirements or not story:
             raise ValueError(f"the case {name} needs requirement ids and a docstring that tells the race")
-        if name in _registry:
-            raise ValueError(f"two cases are named {name}")
-        _registry[name] = Case(name, title, story, requirements, profile, play)
+        if (role, name) in _registry:
+            raise ValueError(f"two cases for a {role} are named {name}")
+        _registry[role, name] = Case(name, title, story, requirements, profile, play, role, tags)
         return play
 
     return register
 
 
-def all_cases() -> list[Case]:
-    """Every case of the package `cases`, in the order in which they run."""
-    from rescind_conformance import cases
-
-    for module in pkgutil.iter_modules(cases.__path__):
-        importlib.import_module(f"{cases.__name__}.{module.name}")
-    return sorted(_registry.values(), key=lambda one: one.sort_key)
-
-
-def cases_for(requirement: Requirement) -> list[Case]:
-    """The cases that declare a requirement."""
-    return [one for one in all_cases() if requirement.id in one.requirements]
+def all_cases(role: str = "scheduler") -> list[Case]:
+    """Every case of a role, in the order in which they run."""
+    package = importlib.import_module(f"rescind_conformance.cases.{role}")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return sorted((one for one in _registry.values() if one.role == role), key=lambda one: one.sort_key)

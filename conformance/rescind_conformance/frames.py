@@ -88,12 +88,24 @@ def with_size(frame: bytes, *path: int, data: int, pointers: int) -> bytes:
     """The frame with the struct at `path` cut to so many words of data and pointers, as an earlier version has."""
     body = _body(frame)
     index = pointer_at(frame, *path)
-    struct.pack_into("<HH", body, index * WORD + 4, data, pointers)
+    start, had, _ = _target(body, index)
+    if data == had:
+        struct.pack_into("<HH", body, index * WORD + 4, data, pointers)
+        return _framed(body)
+    # The pointers move up behind the data that is left.
+    moved = len(body) // WORD
+    body += body[start * WORD : (start + data) * WORD]
+    for number in range(pointers):
+        body += _moved_pointer(body, start + had + number, moved + data + number)
+    struct.pack_into("<iHH", body, index * WORD, (moved - index - 1) << 2, data, pointers)
     return _framed(body)
 
 
-def widened(frame: bytes, *path: int) -> bytes:
-    """The frame with a word of data and a pointer more in the struct at `path`, as a later version has."""
+def widened(frame: bytes, *path: int, content: bytes = b"tomorrow") -> bytes:
+    """The frame with a word of data and a pointer more in the struct at `path`, as a later version has.
+
+    The pointer leads to `content`, whose length is a multiple of 8.
+    """
     body = _body(frame)
     index = pointer_at(frame, *path)
     start, data, pointers = _target(body, index)
@@ -101,8 +113,8 @@ def widened(frame: bytes, *path: int) -> bytes:
     body += body[start * WORD : (start + data) * WORD] + b"\xa5" * WORD
     for number in range(pointers):
         body += _moved_pointer(body, start + data + number, moved + data + 1 + number)
-    # The new pointer: to a Data of eight bytes right behind it.
-    body += struct.pack("<II", 1, (8 << 3) | 2) + b"tomorrow"
+    # The new pointer: to a Data right behind it.
+    body += struct.pack("<II", 1, (len(content) << 3) | 2) + content
     struct.pack_into("<iHH", body, index * WORD, (moved - index - 1) << 2, data + 1, pointers + 1)
     return _framed(body)
 
@@ -114,11 +126,17 @@ def _moved_pointer(body: bytearray, source: int, target: int) -> bytes:
     return struct.pack("<iI", (((low >> 2) + source - target) << 2) | (low & 3), high)
 
 
+def in_segments(frame: bytes, count: int) -> bytes:
+    """The same message in so many segments: the first has nothing but a far pointer, the second all, others nothing."""
+    body = bytes(_body(frame))
+    table = struct.pack("<III", count - 1, 1, len(body) // WORD) + bytes(4 * (count - 2))
+    far = struct.pack("<II", 2, 1)
+    return table + bytes(-len(table) % WORD) + far + body
+
+
 def in_two_segments(frame: bytes) -> bytes:
     """The same message with nothing but a far pointer in its first segment."""
-    body = bytes(_body(frame))
-    far = struct.pack("<II", 2, 1)
-    return struct.pack("<IIII", 1, 1, len(body) // WORD, 0) + far + body
+    return in_segments(frame, 2)
 
 
 def misframed(frame: bytes) -> Iterator[tuple[str, bytes]]:

@@ -80,10 +80,14 @@ class Peer:
         self.routing_id = routing_id
         self.inbox: list[Incoming] = []
         """What came and no expectation has taken, oldest first; echoes and object bookkeeping are left out."""
+        self.frames: list[bytes] = []
+        """All that came, echoes left out, as it stood on the wire."""
         self.outstanding = 0
         """Heartbeats without an answer yet."""
         self.gone = False
         """It said good-bye, was told to leave, or dropped its connection: it is not fenced any more."""
+        self.dismissed = False
+        """It was told to leave."""
         self.silent = False
         """It is paused: it sends nothing, not even heartbeats, but its connection stays."""
         self.socket = world.context.socket(zmq.DEALER)
@@ -165,8 +169,12 @@ class Peer:
             self.outstanding -= 1
             if self.outstanding < 0:
                 self.outstanding = 0
-                self.world.check("S10.1", False, "one echo for each heartbeat", f"{self.name} got one more")
+                if self.dismissed:
+                    return  # of a heartbeat before
+                requirement = self.world.blame("S10.1")
+                self.world.check(requirement, False, "one echo for each heartbeat", f"{self.name} got one more")
         elif isinstance(message, ClientDisconnect):
+            self.dismissed = True
             self.outstanding = 0
             self.gone = True
             self.inbox.append(message)
@@ -320,13 +328,19 @@ class FakeWorker(Peer):
         if fence:
             self.world.settle()
 
-    def expect_task(self, task: TaskRef, requirement: str, *, vital: bool = False) -> bool:
-        """Check that exactly one Task under this id has come, and take it, whatever it carries."""
+    def expect_task(self, task: TaskRef, requirement: str, *, content: str = "", vital: bool = False) -> bool:
+        """Check that exactly one Task under this id has come, and take it.
+
+        That it is the one that was submitted is checked as well (`World.check_content`): for `content`, or
+        `requirement` if that is empty.
+        """
         found = [message for message in self.inbox if isinstance(message, Task) and message.task_id == task.id]
         for message in found:
             self.inbox.remove(message)
         holds = len(found) == 1
         happened = f"{self.name} got it {len(found)} times" if found else self._in_words(())
+        if holds:
+            self.world.check_content(task, found[0], content or requirement)
         return self.world.check(requirement, holds, f"{self.name} gets Task {task.name}", happened, vital=vital)
 
     def expect_cancel(self, task: TaskRef, requirement: str, *, force: bool = False, vital: bool = False) -> bool:

@@ -8,33 +8,28 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Self
+from typing import Any, Generic, Protocol, Self, TypeVar
 
-from rescind_conformance.case import LIMIT, Profile
-from rescind_conformance.world import Instance
+from rescind_conformance.case import LIMIT, TIMEOUT, Profile
+from rescind_conformance.findings import Conversation, Findings
+from rescind_conformance.process import Process, SubjectUnavailable
+from rescind_conformance.warm_start import Forked, WarmStart
+from rescind_conformance.world import World
 
-START_SECONDS = 60.0
-"""How long a subject may take to start before it is given up."""
-_LOG_LINES = 20
 _LONG = "86400"
+_SHORT = (Profile.SHORT_TIMEOUTS, Profile.RESTLESS)
+_REBALANCING = (Profile.REBALANCING, Profile.RESTLESS)
 _SPARES = 2
-
-
-class SubjectUnavailable(Exception):
-    """The subject cannot be run at all; the text names the cause and the remedy."""
 
 
 class ProfileUnavailable(Exception):
@@ -42,8 +37,10 @@ class ProfileUnavailable(Exception):
 
 
 class Subject(ABC):
-    """An implementation under test."""
+    """An implementation under test. For one thread; a run with several jobs makes one for each."""
 
+    role: str
+    """The role that it plays: "scheduler", "client" or "worker"."""
     name: str
     """For reports."""
     replay_options: str
@@ -51,20 +48,15 @@ class Subject(ABC):
     version: str = ""
 
     @abstractmethod
-    def acquire(self, profile: Profile, upcoming: Sequence[Profile]) -> Instance:
-        """A running instance for the next case. `upcoming`: the profiles of the cases after it, to start ahead.
+    def open(self, conversation: Conversation, profile: Profile, upcoming: Sequence[Profile]) -> Findings:
+        """The world of the next case. `upcoming`: the profiles of the cases after it, to start ahead.
 
         Raises `ProfileUnavailable`, and `SubjectUnavailable` when it does not start.
         """
 
     @abstractmethod
-    def release(self, instance: Instance) -> None:
-        """End the use of an instance."""
-
-    @property
-    def shared(self) -> bool:
-        """Whether one instance serves all cases, so that each must clear away after itself."""
-        return False
+    def leave(self, world: Any) -> None:
+        """The case is over: close its world, and end what was started for it."""
 
     @abstractmethod
     def close(self) -> None:
@@ -80,22 +72,20 @@ class Subject(ABC):
 class RunningEndpoint(Subject):
     """A scheduler that somebody else has started. It should be idle and have no workers of its own."""
 
+    role = "scheduler"
+
     def __init__(self, endpoint: str) -> None:
         self.name = endpoint
         self.replay_options = f"--endpoint {endpoint}"
         self._endpoint = endpoint
 
-    @property
-    def shared(self) -> bool:
-        return True
-
-    def acquire(self, profile: Profile, upcoming: Sequence[Profile]) -> Instance:
+    def open(self, conversation: Conversation, profile: Profile, upcoming: Sequence[Profile]) -> World:
         if profile is not Profile.DEFAULT:
             raise ProfileUnavailable(f"a scheduler that runs already cannot be given the profile {profile.value!r}")
-        return _Attached(self._endpoint)
+        return World(conversation, _Attached(self._endpoint))
 
-    def release(self, instance: Instance) -> None:
-        pass
+    def leave(self, world: World) -> None:
+        world.close(farewell=True)  # the next case meets the same scheduler
 
     def close(self) -> None:
         pass
@@ -118,66 +108,6 @@ class _Attached:
         pass
 
 
-class Process:
-    """A child process with its log, in a process group of its own."""
-
-    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
-        self.log = log
-        self.command = command
-        with log.open("wb") as stream:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, **environment},
-            )
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
-    def alive(self) -> bool:
-        """Whether it runs."""
-        return self._process.poll() is None
-
-    def log_tail(self) -> str:
-        """The last lines that it wrote."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-_LOG_LINES:])
-
-    def wait_for_line(self, text: str) -> str:
-        """The rest of the first line of its log after `text`. Raises `SubjectUnavailable` if it does not come."""
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            exited = not self.alive()
-            for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
-                _, found, after = line.partition(text)
-                if found and line.endswith("\n"):
-                    return after.strip()
-            if exited or time.monotonic() > deadline:
-                what = f"exited with status {self._process.returncode}" if exited else "did not start"
-                raise SubjectUnavailable(f"{' '.join(self.command[:4])}... {what}; its last lines:\n{self.log_tail()}")
-            try:
-                self._process.wait(0.01)
-            except subprocess.TimeoutExpired:
-                continue
-
-    def ask_to_stop(self) -> bool:
-        """Send SIGTERM."""
-        self._process.terminate()
-        return True
-
-    def stop(self) -> None:
-        """Kill its whole process group and reap it."""
-        # Nothing of it may be left (macOS says EPERM of a group of zombies).
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-
 class StartedScheduler(Process):
     """A scheduler process that has been launched; `endpoint` waits until it is ready."""
 
@@ -196,51 +126,62 @@ class StartedScheduler(Process):
         self.endpoint = self.wait_for_line(self._announces)
 
 
-class StartedSubject(Subject):
-    """Starts a fresh scheduler process for each case, ahead of time, in a temporary directory of the run."""
+class Launched(Protocol):
+    """A process that was started for one case."""
+
+    log: Path
+
+    def wait_until_ready(self) -> None:
+        """Return when it can be used. Raises `SubjectUnavailable`."""
+
+    def stop(self) -> None:
+        """End it at once, with all that it started."""
+
+
+Started = TypeVar("Started", bound=Launched)
+
+
+class StartedSubject(Subject, Generic[Started]):
+    """Starts a fresh process for each case, ahead of time, in a temporary directory of the run."""
 
     missing_options: Mapping[Profile, str] = {}
-    """The profiles that this scheduler cannot be given, and why."""
+    """The profiles that this subject cannot be given, and why."""
 
     def __init__(self) -> None:
         base = None if len(tempfile.gettempdir()) < 40 else "/tmp"  # ipc endpoints are short
         self._directory = Path(tempfile.mkdtemp(prefix="rescind-conformance-", dir=base))
-        self._processes: list[Process] = []
-        self._spares: list[tuple[Profile, StartedScheduler]] = []
+        self._processes: list[Launched] = []
+        self._spares: list[tuple[Profile, Started]] = []
         self._launched = 0
         atexit.register(self.close)
 
     @abstractmethod
-    def launch(self, profile: Profile, directory: Path, log: Path) -> StartedScheduler:
+    def launch(self, profile: Profile, directory: Path, log: Path) -> Started:
         """Start a process and return at once."""
 
-    def acquire(self, profile: Profile, upcoming: Sequence[Profile]) -> Instance:
+    def acquire(self, profile: Profile, upcoming: Sequence[Profile]) -> Started:
+        """A process for the next case, ready. Raises as `open` does."""
         if profile in self.missing_options:
             raise ProfileUnavailable(self.missing_options[profile])
-        started = next((spare for spare in self._spares if spare[0] is profile), None)
-        if started is not None:
-            self._spares.remove(started)
-        else:
-            started = profile, self._launch(profile)
-        started[1].wait_until_ready()
+        found = next((spare for spare in self._spares if spare[0] is profile), None)
+        if found is not None:
+            self._spares.remove(found)
+        started = found[1] if found is not None else self._launch(profile)
+        started.wait_until_ready()
         wanted = [one for one in upcoming[:_SPARES] if one not in self.missing_options]
         for spare in list(self._spares):
             if spare[0] in wanted:
                 wanted.remove(spare[0])
             elif len(self._spares) == _SPARES:
                 self._spares.remove(spare)
-                self._end(spare[1])
+                self.end(spare[1])
         for missing in wanted[: _SPARES - len(self._spares)]:
             self._spares.append((missing, self._launch(missing)))
-        return started[1]
-
-    def release(self, instance: Instance) -> None:
-        assert isinstance(instance, StartedScheduler)
-        self._end(instance)
+        return started
 
     def close(self) -> None:
         while self._processes:
-            self._end(self._processes[-1])
+            self.end(self._processes[-1])
         shutil.rmtree(self._directory, ignore_errors=True)
         atexit.unregister(self.close)
 
@@ -251,22 +192,37 @@ class StartedSubject(Subject):
             self._processes.append(process)
         return process
 
-    def _launch(self, profile: Profile) -> StartedScheduler:
-        self._launched += 1
-        directory = self._directory / str(self._launched)
-        directory.mkdir()
-        with _signals_wait():
-            scheduler = self.launch(profile, directory, directory / "log")
-            self._processes.append(scheduler)
-        return scheduler
-
-    def _end(self, process: Process) -> None:
+    def end(self, process: Launched) -> None:
+        """End a process and remove what it has written."""
         process.stop()
         self._processes.remove(process)
         shutil.rmtree(process.log.parent, ignore_errors=True)
 
+    def _launch(self, profile: Profile) -> Started:
+        self._launched += 1
+        directory = self._directory / str(self._launched)
+        directory.mkdir()
+        with _signals_wait():
+            started = self.launch(profile, directory, directory / "log")
+            self._processes.append(started)
+        return started
 
-class ReferenceScheduler(StartedSubject):
+
+class SchedulerSubject(StartedSubject[StartedScheduler | Forked]):
+    """A scheduler that the suite starts."""
+
+    role = "scheduler"
+
+    def open(self, conversation: Conversation, profile: Profile, upcoming: Sequence[Profile]) -> World:
+        return World(conversation, self.acquire(profile, upcoming))
+
+    def leave(self, world: World) -> None:
+        world.close()
+        assert isinstance(world.instance, StartedScheduler | Forked)
+        self.end(world.instance)
+
+
+class ReferenceScheduler(SchedulerSubject):
     """The scheduler of this project."""
 
     name = "reference"
@@ -274,49 +230,59 @@ class ReferenceScheduler(StartedSubject):
 
     def __init__(self) -> None:
         super().__init__()
-        self.version = _version_of("rescind")
+        self.version = version_of("rescind")
+        warm = self._directory / "warm"
+        warm.mkdir()
+        with _signals_wait():
+            self._warm = WarmStart(warm / "log", {"TMPDIR": str(warm), "PYTHONUNBUFFERED": "1"})
 
-    def launch(self, profile: Profile, directory: Path, log: Path) -> StartedScheduler:
-        timeout = "1" if profile is Profile.SHORT_TIMEOUTS else _LONG
-        command = [
-            *(sys.executable, "-m", "rescind", "scheduler"),
+    def launch(self, profile: Profile, directory: Path, log: Path) -> Forked:
+        timeout = f"{TIMEOUT:g}" if profile in _SHORT else _LONG
+        arguments = [
+            "scheduler",
             *("--endpoint", f"ipc://{directory}/s"),
+            *("--run-directory", str(directory)),
             *("--worker-timeout", timeout, "--client-timeout", timeout),
-            *("--rebalance-interval", "0.1" if profile is Profile.REBALANCING else "0"),
+            *("--rebalance-interval", "0.1" if profile in _REBALANCING else "0"),
+            *("--grace", "2"),
             *(["--accept-shutdown"] if profile is Profile.CLOSABLE else []),
             *(["--max-tasks-per-client", str(LIMIT)] if profile is Profile.LIMITED else []),
+            *(["--max-peers", str(LIMIT)] if profile is Profile.LIMITED else []),
         ]
-        environment = {"TMPDIR": str(directory), "PYTHONUNBUFFERED": "1"}
-        return StartedScheduler(command, log, environment, "listening on ", "listening on ")
+        return self._warm.fork(arguments, log, {"TMPDIR": str(directory)})
+
+    def close(self) -> None:
+        super().close()
+        self._warm.stop()
 
 
-class OpengrisScaler(StartedSubject):
+class OpengrisScaler(SchedulerSubject):
     """The released scheduler of OpenGRIS Scaler, with its object storage server, over ZeroMQ."""
 
     name = "opengris-scaler"
     replay_options = "--subject opengris-scaler"
-    missing_options: Mapping[Profile, str] = {Profile.LIMITED: "it has no option that limits a client's tasks"}
+    missing_options: Mapping[Profile, str] = {Profile.LIMITED: "it has no option that limits tasks or peers"}
 
     def __init__(self) -> None:
-        self._scheduler = _console_script("scaler_scheduler")
-        self._storage = _console_script("scaler_object_storage_server")
+        self._scheduler = console_script("scaler_scheduler")
+        self._storage = console_script("scaler_object_storage_server")
         super().__init__()
-        self.version = _version_of("opengris-scaler")
+        self.version = version_of("opengris-scaler")
         self._environment = {"SCALER_NETWORK_BACKEND": "zmq", "PYTHONUNBUFFERED": "1"}
         storage = self._directory / "storage"
         storage.mkdir()
-        self._storage_address = f"tcp://127.0.0.1:{_free_port()}"
+        self._storage_address = f"tcp://127.0.0.1:{free_port()}"
         server = self.run([self._storage, self._storage_address], storage / "log", self._environment)
         server.wait_for_line("ObjectStorageServer: started")
 
     def launch(self, profile: Profile, directory: Path, log: Path) -> StartedScheduler:
-        timeout = "1" if profile is Profile.SHORT_TIMEOUTS else _LONG
+        timeout = f"{TIMEOUT:g}" if profile in _SHORT else _LONG
         command = [
             *(self._scheduler, "tcp://127.0.0.1:0"),
             *("--object-storage-address", self._storage_address),
             *("--monitor-address", f"ipc://{directory}/m"),
             *("--worker-timeout-seconds", timeout, "--client-timeout-seconds", timeout),
-            *("--load-balance-seconds", "1" if profile is Profile.REBALANCING else "-1"),
+            *("--load-balance-seconds", "1" if profile in _REBALANCING else "-1"),
             *("--load-balance-trigger-times", "1"),
             *(["--protected"] if profile is Profile.PROTECTED else []),
         ]
@@ -326,11 +292,11 @@ class OpengrisScaler(StartedSubject):
         )
 
 
-SUBJECTS: Mapping[str, type[StartedSubject]] = {
+SCHEDULERS: Mapping[str, type[SchedulerSubject]] = {
     ReferenceScheduler.name: ReferenceScheduler,
     OpengrisScaler.name: OpengrisScaler,
 }
-"""The subjects that the suite can start, by the name that `--subject` takes."""
+"""The schedulers that the suite can start, by the name that `--subject` takes."""
 
 
 @contextlib.contextmanager
@@ -357,7 +323,8 @@ def _signals_wait() -> Iterator[None]:
             signal.raise_signal(late)
 
 
-def _console_script(name: str) -> str:
+def console_script(name: str) -> str:
+    """The path of one of Scaler's programs. Raises `SubjectUnavailable`."""
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.is_file() else shutil.which(name)
     if found is None:
@@ -365,14 +332,16 @@ def _console_script(name: str) -> str:
     return found
 
 
-def _version_of(distribution: str) -> str:
+def version_of(distribution: str) -> str:
+    """The installed version, "" if it cannot be had."""
     try:
         return version(distribution)
     except PackageNotFoundError:
         return ""
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of the loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

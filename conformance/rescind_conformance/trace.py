@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -41,13 +41,12 @@ class Entry:
     """Whether it is a heartbeat of the sender's role, or its echo."""
 
 
-def trace_lines(entries: Iterable[Entry], names: Mapping[bytes, str]) -> list[str]:
-    """A trace as readable lines.
+def shown(entries: Sequence[Entry]) -> list[bool]:
+    """Which entries of a trace a reader wants to see.
 
     Each fence (a heartbeat and its echo) is left out, except each peer's first heartbeat and those
     that nothing answered.
     """
-    entries = list(entries)
     unanswered: dict[str, list[int]] = {}
     hidden: set[int] = set()
     introduced: set[str] = set()
@@ -59,25 +58,36 @@ def trace_lines(entries: Iterable[Entry], names: Mapping[bytes, str]) -> list[st
             if entry.receiver in introduced:
                 hidden |= {heartbeat, index}
             introduced.add(entry.receiver)
-    shown = [_line(entry, names) for index, entry in enumerate(entries) if index not in hidden]
-    return [_times(line, len(list(run))) for line, run in groupby(shown)]
+    return [index not in hidden for index in range(len(entries))]
+
+
+def words(entry: Entry, names: Mapping[bytes, str]) -> str:
+    """What was said, or what happened, in words."""
+    if entry.message is None:
+        return entry.note
+    said = describe(entry.message, names)
+    return f"{said}   ({entry.note})" if entry.note else said
+
+
+def trace_lines(entries: Iterable[Entry], names: Mapping[bytes, str]) -> list[str]:
+    """A trace as readable lines, without what `shown` leaves out."""
+    entries = list(entries)
+    lines = [_line(entry, names) for entry, visible in zip(entries, shown(entries), strict=True) if visible]
+    return [_times(line, len(list(run))) for line, run in groupby(lines)]
 
 
 def _line(entry: Entry, names: Mapping[bytes, str]) -> str:
     if entry.receiver == entry.sender:
         return f"{entry.sender:>3}         {entry.note}"
-    said = describe(entry.message, names) if entry.message is not None else entry.note
-    if entry.message is not None and entry.note:
-        said += f"   ({entry.note})"
-    return f"{entry.sender:>3} -> {entry.receiver:<3}  {said}"
+    return f"{entry.sender:>3} -> {entry.receiver:<3}  {words(entry, names)}"
 
 
 def _times(line: str, count: int) -> str:
     return line if count == 1 else f"{line}   ({count} times)"
 
 
-def trace_json(entries: Iterable[Entry]) -> list[dict[str, Any]]:
-    """A trace as JSON values: the fields of each `Entry`, messages as `wire.to_json` writes them."""
+def trace_json(entries: Sequence[Entry], names: Mapping[bytes, str]) -> list[dict[str, Any]]:
+    """A trace as JSON values: the fields of each `Entry`, messages as `wire.to_json` writes them, and in words."""
     return [
         {
             "step": entry.step,
@@ -86,6 +96,8 @@ def trace_json(entries: Iterable[Entry]) -> list[dict[str, Any]]:
             "message": None if entry.message is None else wire.to_json(entry.message),
             "note": entry.note,
             "fence": entry.fence,
+            "words": words(entry, names),
+            "shown": visible,
         }
-        for entry in entries
+        for entry, visible in zip(entries, shown(entries), strict=True)
     ]

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import zmq
 
 from rescind import wire
 from rescind.messages import Message, Task
-from rescind.trace import describe
-from rescind_conformance.peers import FakeClient, FakeWorker, Incoming, Peer, TaskRef, Unreadable, new_routing_id
+from rescind_conformance.audit import audit
+from rescind_conformance.findings import Conversation, Findings
+from rescind_conformance.peers import FakeClient, FakeWorker, Peer, TaskRef, Unreadable, new_routing_id
 from rescind_conformance.trace import SCHEDULER, Entry
-from rescind_conformance.verdicts import Departure, Unsupported
 
 KEEP_ALIVE_INTERVAL = 0.2
 """Seconds between the heartbeats of the living peers while a case waits for what only time brings."""
 
 
-_NOT_FRAMING = ("bad task id", "text is not UTF-8")
+NOT_FRAMING = ("bad task id", "text is not UTF-8", "malformed pointer", "list too long", "too large")
 """What the codec says of messages that are malformed though T2 holds."""
 
 
@@ -50,7 +49,7 @@ class Instance(Protocol):
         ...
 
 
-class World:
+class World(Findings):
     """The peers of one case and their conversation with the subject. For one thread.
 
     A step is one send of a peer, followed by fences (SPEC.md, section 7): when the step returns, all
@@ -58,24 +57,22 @@ class World:
     and no case sleeps. `deadline` (seconds) only bounds how long a missing echo is waited for.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], instance: Instance, deadline: float) -> None:
-        self.context = context
+    def __init__(self, conversation: Conversation, instance: Instance) -> None:
+        super().__init__()
+        self.context = conversation.context
         self.endpoint = instance.endpoint
-        self.trace: list[Entry] = []
-        self.names: dict[bytes, str] = {}
-        """Task ids by the names that traces use."""
-        self.checked: set[str] = set()
-        """Requirements that an expectation has found kept."""
-        self.departures: list[Departure] = []
         self.stopping = False
         """The subject was asked to shut down: nothing is fenced any more, and its exit is no departure."""
         self.clients: list[FakeClient] = []
         self.workers: list[FakeWorker] = []
-        self._instance = instance
-        self._deadline = deadline
+        self.instance = instance
+        self._conversation = conversation
+        self._deadline = conversation.deadline
         self._poller = zmq.Poller()
         self._peers: dict[zmq.Socket[bytes], Peer] = {}
         self._owners: dict[bytes, bytes] = {}
+        self._submitted: dict[bytes, list[Task]] = {}
+        self._assigned: set[bytes] = set()
         self._step = 0
         self._settled = True
         self._recording = True
@@ -96,39 +93,44 @@ class World:
         self._introduce(client)
         return client
 
-    def worker(self, queue_size: int = 10) -> FakeWorker:
-        """A new worker that takes so many tasks, connected and known to the subject."""
+    def worker(self, queue_size: int = 10, *, introduced: bool = True) -> FakeWorker:
+        """A new worker that takes so many tasks, connected and known to the subject. `introduced`: see `client`."""
         name = f"W{len(self.workers) + 1}"
         worker = FakeWorker(self, name, new_routing_id("Worker", name), queue_size)
         self.workers.append(worker)
+        worker.silent = not introduced
         self._introduce(worker)
         return worker
-
-    def new_task(self, task_id: bytes | None = None) -> TaskRef:
-        """A task with a new id (or this one), named T1, T2... in traces. Nothing is sent."""
-        task = TaskRef(task_id or new_task_id(), f"T{len(self.names) + 1}")
-        self.names[task.id] = task.name
-        return task
 
     def owner_of(self, task: TaskRef) -> bytes:
         """The routing id of the client that submitted a task first, b"" if none did."""
         return self._owners.get(task.id, b"")
 
-    def dispatched(self, task: TaskRef, requirement: str = "S1.1") -> FakeWorker:
-        """The worker that has the task, its Task taken. Waits for the dispatch; departs if none comes."""
+    def dispatched(self, task: TaskRef, requirement: str = "S9.9") -> FakeWorker:
+        """The worker that has the task, its Task taken. Waits for the dispatch; departs if none comes, or another
+        Task than was submitted.
+        """
 
         def holders() -> list[FakeWorker]:
             return [worker for worker in self.workers if any(isinstance(m, Task) for m in worker.waiting(task))]
 
         self.wait_until(lambda: bool(holders()))
         found = holders()
-        if not found:
-            self.check(requirement, False, f"Task {task.name} is dispatched", "no worker got it", vital=True)
+        self.check(requirement, bool(found), f"Task {task.name} is dispatched", "no worker got it", vital=True)
         if len(found) > 1:
             names = " and ".join(worker.name for worker in found)
             self.check("S8.2", False, f"Task {task.name} is dispatched to one worker", f"{names} got it", vital=True)
-        found[0].expect_task(task, "S8.2", vital=True)
+        found[0].expect_task(task, "S8.2", content=requirement, vital=True)
         return found[0]
+
+    def check_content(self, task: TaskRef, received: Task, requirement: str) -> None:
+        """Check that a worker got the Task that was submitted. A change at the first dispatch is one from M4."""
+        submitted = self._submitted.get(task.id, [])
+        first = task.id not in self._assigned
+        self._assigned.add(task.id)
+        if submitted:  # and not a part of a graph
+            expected = f"Task {task.name} comes with all that it was submitted with"
+            self.check("M4" if first else requirement, received in submitted, expected, "its fields differ")
 
     # --- time
 
@@ -152,8 +154,8 @@ class World:
         if unanswered_is_fine:
             return
         names = ", ".join(peer.name for peer in peers if peer.outstanding)
-        raise self._record(
-            "S10.1", f"expected: the heartbeat of {names} is echoed; no echo came in {self._deadline:g} s"
+        raise self.depart(
+            self.blame("S10.1"), f"expected: the heartbeat of {names} is echoed; no echo came in {self._deadline:g} s"
         )
 
     def wait_until(self, condition: Callable[[], bool], *, meanwhile: Callable[[], None] | None = None) -> bool:
@@ -166,35 +168,36 @@ class World:
         self.settle()
         return held
 
+    def come_to_rest(self) -> None:
+        self.settle()
+
+    def audit(self) -> None:
+        known = {departure.requirement for departure in self.departures}
+
+        def report(requirement: str, happened: str) -> None:
+            if requirement not in known:
+                known.add(requirement)
+                self.depart(requirement, f"seen in the trace: {happened}")
+
+        audit(self.trace, self.names, {worker.name for worker in self.workers}, report)
+
+    def log_tail(self) -> str:
+        return self.instance.log_tail()
+
     def stop_scheduler(self) -> None:
         """Ask the subject for an orderly shutdown. The case ends as unsupported where there is no way to."""
-        if not self._instance.ask_to_stop():
+        if not self.instance.ask_to_stop():
             self.unsupported("this subject cannot be asked to shut down")
         self.stopping = True
         self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, "is asked to shut down"))
 
     def scheduler_exited(self) -> bool:
         """Whether the subject's process has ended."""
-        return not self._instance.alive()
-
-    # --- findings
-
-    def check(self, requirement: str, holds: bool, expected: str, happened: str, *, vital: bool = False) -> bool:
-        """Record that a requirement was kept, or the departure from it; returns `holds`.
-
-        `vital`: the case cannot go on after the departure.
-        """
-        if holds:
-            self.checked.add(requirement)
-            return True
-        departure = self._record(requirement, f"expected: {expected}; but {happened}")
-        if vital:
-            raise departure
-        return False
+        return not self.instance.alive()
 
     @contextmanager
     def unresponsive_means(self, requirement: str) -> Iterator[None]:
-        """Within: that the subject dies or does not echo is a departure from this requirement.
+        """Within: that the subject dies, or does not echo each heartbeat once, is a departure from this requirement.
 
         Without this it is one from S11.1 or S10.1.
         """
@@ -204,15 +207,9 @@ class World:
         finally:
             self._unresponsive_means = None
 
-    def unsupported(self, reason: str) -> NoReturn:
-        """End the case: the subject does not show an optional behaviour."""
-        raise Unsupported(reason)
-
-    def _record(self, requirement: str, text: str, *, unresponsive: bool = False) -> Departure:
-        departure = Departure(requirement, text, unresponsive=unresponsive)
-        if all((known.requirement, known.text) != (requirement, text) for known in self.departures):
-            self.departures.append(departure)
-        return departure
+    def blame(self, requirement: str) -> str:
+        """The requirement that a missing sign of life is a departure from: this one, or `unresponsive_means`."""
+        return self._unresponsive_means or requirement
 
     # --- the conversation
 
@@ -223,6 +220,7 @@ class World:
             self._settled = False
         if isinstance(message, Task):
             self._owners.setdefault(message.task_id, peer.routing_id)
+            self._submitted.setdefault(message.task_id, []).append(message)
         self._append(Entry(self._step, peer.name, SCHEDULER, message, note, fence))
 
     @contextmanager
@@ -236,9 +234,14 @@ class World:
             self._recording = True
 
     def ignore(self, peer: Peer) -> None:
-        """Stop reading a peer's socket, for good. It is not fenced any more, and can still send."""
+        """Stop reading a peer's socket. It is not fenced any more, and can still send."""
         peer.silent = True
         self._poller.unregister(peer.socket)
+
+    def heed(self, peer: Peer) -> None:
+        """Read a peer's socket again."""
+        peer.silent = False
+        self._poller.register(peer.socket, zmq.POLLIN)
 
     def note_event(self, peer: Peer, event: str) -> None:
         """Write into the trace what happened at a peer."""
@@ -279,22 +282,23 @@ class World:
         deadline = time.monotonic() + self._deadline
         next_beat = time.monotonic()
         while not condition():
+            self._conversation.go_on()
             now = time.monotonic()
             if now >= deadline:
                 return False
-            if beats and now >= next_beat:
+            if (beats or meanwhile is not None) and now >= next_beat:
                 next_beat = now + KEEP_ALIVE_INTERVAL
-                for peer in self._peers.values():
+                for peer in self._peers.values() if beats else ():
                     if peer.living and not peer.outstanding:
                         peer.beat()
                 if meanwhile is not None:
                     meanwhile()
-            self._pump(min(deadline, next_beat if beats else deadline, now + KEEP_ALIVE_INTERVAL) - now)
-            if not self.stopping and not self._instance.alive():
+            self._pump(min(deadline, now + KEEP_ALIVE_INTERVAL) - now)
+            if not self.stopping and not self.instance.alive():
                 self._pump(0)
                 if condition():
                     return True
-                raise self._record(self._unresponsive_means or "S11.1", "the scheduler died", unresponsive=True)
+                raise self.depart(self.blame("S11.1"), "the scheduler died", unresponsive=True)
         return True
 
     def _pump(self, seconds: float) -> None:
@@ -317,19 +321,12 @@ class World:
             if "member" in error.reason:
                 return  # M3
             peer.inbox.append(Unreadable(str(error)))
-            if error.reason not in _NOT_FRAMING:
+            if error.reason not in NOT_FRAMING:
                 expected = "each message is one frame with one well-formed message"
                 self.check("T2", False, expected, f"{peer.name} got: {error}")
             return
         echo = isinstance(message, peer.echo_type)
         self._append(Entry(self._step, SCHEDULER, peer.name, message, fence=echo))
+        if not echo:
+            peer.frames.append(frames[0])
         peer.deliver(message)
-
-    def describe(self, message: Incoming) -> str:
-        """A message in words, with the names of this case's tasks."""
-        return str(message) if isinstance(message, Unreadable) else describe(message, self.names)
-
-
-def new_task_id() -> bytes:
-    """16 bytes that were never used."""
-    return uuid.uuid4().bytes

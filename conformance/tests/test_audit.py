@@ -6,8 +6,11 @@ import pytest
 
 from rescind.messages import (
     CancelConfirmType,
+    ClientDisconnect,
     ClientHeartbeat,
     ClientHeartbeatEcho,
+    ClientShutdownResponse,
+    DisconnectType,
     GraphTask,
     Message,
     Task,
@@ -16,6 +19,7 @@ from rescind.messages import (
     TaskResult,
     WorkerDisconnectNotification,
     WorkerHeartbeat,
+    WorkerHeartbeatEcho,
 )
 from rescind_conformance.audit import audit
 from rescind_conformance.trace import Entry
@@ -44,6 +48,13 @@ SUBMIT: Step = [("C1", "S", Task(T1)), ("S", "W1", Task(T1))]
 CANCEL: Step = [("C1", "S", TaskCancel(T1)), ("S", "W1", TaskCancel(T1))]
 FINISH: Step = [("W1", "S", TaskResult(T1)), ("S", "C1", TaskResult(T1))]
 FENCE: Step = [("C1", "S", ClientHeartbeat()), ("S", "C1", ClientHeartbeatEcho())]
+MOVE: Step = [("S", "W1", TaskCancel(T1))]
+FORCE: Step = [("C1", "S", TaskCancel(T1, True)), ("S", "W1", TaskCancel(T1, True))]
+TOLD, REFUSED, ACCEPTED = ClientDisconnect(), ClientShutdownResponse(False), ClientShutdownResponse(True)
+ASK: Said = ("C1", "S", ClientDisconnect(DisconnectType.SHUTDOWN))
+LEAVE: Step = [("C2", "S", ClientDisconnect())]
+GO_HOME: Said = ("S", "W1", ClientDisconnect(DisconnectType.SHUTDOWN))
+ECHO: Step = [("W1", "S", WorkerHeartbeat(queue_size=1)), ("S", "W1", WorkerHeartbeatEcho())]
 
 
 @pytest.mark.parametrize(
@@ -60,6 +71,20 @@ FENCE: Step = [("C1", "S", ClientHeartbeat()), ("S", "C1", ClientHeartbeatEcho()
         [JOIN, SUBMIT, FINISH, [("C1", "S", Task(T2)), ("S", "W1", Task(T2))]],
         [JOIN, SUBMIT, [("W1", "S", WorkerDisconnectNotification()), ("S", "W2", Task(T1))]],
         [SUBMIT, CANCEL, [("W1", "S", confirm(CANCELED))], [("S", "W2", Task(T1))]],
+        [SUBMIT, CANCEL, [("W1", "S", WorkerDisconnectNotification()), ("S", "C1", confirm(CANCELED))]],
+        [[("C1", "S", Task(T1))], [("C1", "S", TaskCancel(T1)), ("S", "C1", confirm(CANCELED))]],
+        [SUBMIT, MOVE, [("W1", "S", confirm(FAILED))], FINISH],
+        [SUBMIT, MOVE, [("W1", "S", confirm(CANCELED)), ("S", "W2", Task(T1))]],
+        [SUBMIT, MOVE, [("C1", "S", TaskCancel(T1))], [("W1", "S", confirm(CANCELED)), ("S", "C1", confirm(CANCELED))]],
+        [[FENCE[0], ("C1", "S", TaskCancel(T1)), FENCE[1], ("S", "C1", confirm(NOT_FOUND))]],
+        [SUBMIT, FINISH, [("C1", "S", Task(T1)), ("S", "C1", confirm(NOT_FOUND))]],
+        [SUBMIT, MOVE, FORCE, [("W1", "S", confirm(CANCELED)), ("S", "C1", confirm(CANCELED))]],
+        [SUBMIT, [("C1", "S", ClientDisconnect()), ("S", "W1", TaskCancel(T1, True))]],
+        [FENCE, [("C1", "S", ClientDisconnect()), ("S", "C1", TOLD)]],
+        [[("C1", "S", ClientHeartbeat()), ("S", "C1", TOLD)]],  # beyond a limit
+        [ECHO, FENCE, [ASK, GO_HOME, ("S", "C1", ACCEPTED)]],
+        [ECHO, FENCE, [ASK, ("S", "C1", REFUSED)]],
+        [SUBMIT, [ASK, ("S", "C1", ACCEPTED), ("S", "C1", confirm(CANCELED))]],
     ],
 )
 def test_what_is_allowed(steps: list[Step]) -> None:
@@ -79,6 +104,17 @@ def test_what_is_allowed(steps: list[Step]) -> None:
         ("S2.4", [SUBMIT, [("S", "C2", confirm(NOT_FOUND))]]),
         ("S2.4", [SUBMIT, [("C2", "S", TaskCancel(T1)), ("S", "C2", confirm(CANCELED))]]),
         ("S4.1", [SUBMIT, [("C1", "S", TaskCancel(T1)), ("S", "W2", TaskCancel(T1))]]),
+        ("S4.4", [SUBMIT, CANCEL, [("S", "C1", confirm(CANCELED))]]),
+        ("S4.4", [SUBMIT, [("S", "C1", confirm(CANCELED))]]),
+        ("S7.1", [SUBMIT, [("S", "W1", TaskCancel(T1, True))]]),
+        ("S7.1", [SUBMIT, CANCEL, [("S", "W1", TaskCancel(T1, True))]]),
+        ("S7.2", [SUBMIT, [*MOVE, ("S", "C1", confirm(CANCELED))]]),
+        ("S7.2", [SUBMIT, MOVE, [("W1", "S", confirm(FAILED)), ("S", "C1", confirm(FAILED))]]),
+        ("S9.1", [FENCE, [("S", "C1", TOLD)]]),
+        ("S9.1", [ECHO, [GO_HOME]]),
+        ("S11.4", [FENCE, LEAVE, [("S", "C1", TOLD)]]),
+        ("S11.6", [ECHO, FENCE, [ASK, ("S", "C1", REFUSED), GO_HOME]]),
+        ("S11.6", [FENCE, [("S", "C1", REFUSED)]]),
         ("S7.8", [[("C1", "S", Task(T1))], [("C1", "S", TaskCancel(T1))], [("S", "W1", Task(T1))]]),
         ("S8.2", [SUBMIT, [("S", "W2", Task(T1))]]),
         ("S8.2", [SUBMIT, [("S", "W1", Task(T1))]]),
@@ -87,3 +123,21 @@ def test_what_is_allowed(steps: list[Step]) -> None:
 )
 def test_what_is_not(requirement: str, steps: list[Step]) -> None:
     assert found(steps) == [requirement]
+
+
+def test_who_fell_silent_may_be_told_to_leave() -> None:
+    registered = [Entry(number, *said) for number, said in enumerate(FENCE)]
+    silent, told = Entry(2, "C1", "C1", None, "falls silent"), Entry(3, "S", "C1", TOLD)
+    broken: list[str] = []
+    for trace in ([*registered, told], [*registered, silent, told]):
+        audit(trace, {}, (), lambda requirement, _: broken.append(requirement))
+    assert broken == ["S9.1"]
+
+
+def test_whoever_is_asked_to_shut_down_may_tell_all_to_leave() -> None:
+    entries = [Entry(number, *said) for number, said in enumerate((*ECHO, GO_HOME))]
+    broken: list[str] = []
+    audit(
+        [*entries, Entry(3, "S", "S", None, "is asked")], {}, {"W1"}, lambda requirement, _: broken.append(requirement)
+    )
+    assert broken == []

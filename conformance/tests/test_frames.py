@@ -52,6 +52,17 @@ def test_an_earlier_version_lacks_fields() -> None:
     assert wire.decode(frame) == TaskCancel(b"i" * 16, force=False)
 
 
+def test_an_earlier_version_lacks_data() -> None:
+    frame = frames.with_size(wire.encode(TaskCancelConfirm(b"i" * 16, 2)), 0, data=0, pointers=1)
+    assert wire.decode(frame) == TaskCancelConfirm(b"i" * 16, 0)
+
+
+def test_a_later_version_may_say_much() -> None:
+    frame = frames.widened(wire.encode(TaskCancel(b"i" * 16)), 0, content=bytes(1 << 16))
+    assert len(frame) > 1 << 16
+    assert wire.decode(frame) == TaskCancel(b"i" * 16)
+
+
 @pytest.mark.parametrize("message", CARRYING_IDS, ids=wire.member_name)
 def test_what_is_called_malformed_is_malformed(message: Message) -> None:
     frame = wire.encode(message)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from rescind.messages import TaskCancel, TaskCancelConfirm
+import os
+from collections import Counter
+
+from rescind.messages import ClientDisconnect, TaskCancel, TaskCancelConfirm
 from rescind_conformance.case import case
-from rescind_conformance.peers import CANCELED, Unreadable
-from rescind_conformance.world import World, new_task_id
+from rescind_conformance.findings import new_task_id
+from rescind_conformance.peers import CANCELED, TaskRef, Unreadable
+from rescind_conformance.world import World
+
+MANY = 3000
+LONG_ID = 200
+"""Bytes, so that the answers do not fit into the sockets' buffers."""
 
 
 @case("T2", title="what a scheduler sends is one message in one frame")
@@ -56,3 +64,35 @@ def client_that_does_not_read(world: World) -> None:
         for _ in range(20):
             task = owner.submit()
             owner.expect(world.dispatched(task, "T5").finish(task), "T5")
+
+
+@case("S1.1", "T6", title="a client that reads late")
+def client_that_reads_late(world: World) -> None:
+    """A client has three thousand tasks that wait, and cancels all of them without reading; then it reads. It gets
+    three thousand answers: none was thrown away because it did not read in time.
+    """
+    client, worker = world.client(receive_queue=1), world.worker(queue_size=1)
+    last = client.submit()
+    world.dispatched(last)
+    with world.unrecorded(client, f"submits {MANY} tasks, and cancels them without reading"):
+        tasks = [TaskRef(os.urandom(LONG_ID), "") for _ in range(MANY)]
+        for task in tasks:
+            client.submit(task, fence=False)
+        world.fence([client])
+        world.ignore(client)
+        for task in tasks:
+            client.cancel(task, fence=False)
+        client.cancel(last, fence=False)
+        world.wait_until(lambda: bool(worker.waiting(last)))  # then the others have been handled
+        worker.expect_cancel(last, "S4.1", vital=True)
+        world.heed(client)
+        world.fence([client], unanswered_is_fine=True)  # the echo may have been thrown away too
+    if any(isinstance(message, ClientDisconnect) for message in client.inbox):
+        world.unsupported("it takes a client whose queue is full as lost")
+    answers = Counter(message.task_id for message in client.inbox if isinstance(message, TaskCancelConfirm))
+    once = sum(answers[task.id] == 1 for task in tasks)
+    expected, happened = f"{client.name} gets {MANY} answers", f"it got those of {once} tasks"
+    client.inbox.clear()
+    client.silent = True  # the fences of the end would be answered as this one was
+    for requirement in ("T6", "S1.1"):
+        world.check(requirement, once == MANY, expected, happened)

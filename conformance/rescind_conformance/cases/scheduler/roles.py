@@ -10,6 +10,7 @@ from rescind.messages import (
     ClientDisconnect,
     ClientHeartbeat,
     DisconnectType,
+    GraphTask,
     Message,
     TaskCancel,
     TaskCancelConfirm,
@@ -19,7 +20,8 @@ from rescind.messages import (
 )
 from rescind_conformance import frames
 from rescind_conformance.case import case
-from rescind_conformance.cases.dispatched import dispatched_task
+from rescind_conformance.cases.scheduler.dispatched import dispatched_task
+from rescind_conformance.cases.scheduler.losses import handled_of_lost
 from rescind_conformance.peers import CANCELED, FakeClient, FakeWorker, Peer, TaskRef
 from rescind_conformance.world import World
 
@@ -85,6 +87,16 @@ def worker_submits(world: World) -> None:
     worker.send(client.task_message(task, source=worker.routing_id))
     worker.expect_nothing("S11.3", about=task)
     other.expect_nothing("S11.3", about=task)
+
+
+@case("S11.3", title="a worker that submits a graph")
+def worker_submits_graph(world: World) -> None:
+    """A worker sends a GraphTask: nobody is assigned a part of it, and nothing is answered."""
+    client, worker, other = world.client(), world.worker(), world.worker()
+    graph, node = world.new_task(), world.new_task()
+    worker.send(GraphTask(graph.id, worker.routing_id, (node.id,), (client.task_message(node),)))
+    for peer in (client, worker, other):
+        peer.expect_nothing("S11.3")
 
 
 @case("S11.3", title="a worker that cancels")
@@ -153,3 +165,21 @@ def garbage_of_worker(world: World) -> None:
     owner, holder, task = dispatched_task(world)
     garbage(world.worker(), TaskResult(task.id, results=(bytes(32),)))
     still_serves(world, owner, holder, task)
+
+
+@case("S11.1", title="good-byes that end nothing")
+def needless_goodbyes(world: World) -> None:
+    """A client and a worker that nobody knows say good-bye; a client and a worker that have left say it twice more. A
+    client that did nothing wrong is served all the same.
+    """
+    owner, holder, task = dispatched_task(world)
+    strangers = (world.client(introduced=False), world.worker(introduced=False))
+    left = (world.client(), world.worker())
+    for client, worker in (strangers, left, left, left):
+        client.send(ClientDisconnect(DisconnectType.DISCONNECT), fence=False)
+        worker.send(WorkerDisconnectNotification(), fence=False)
+    with world.unresponsive_means("S11.1"):
+        for peer in left:
+            peer.gone = True
+            handled_of_lost(peer)
+        still_serves(world, owner, holder, task)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from rescind.messages import CancelConfirmType, Task
 from rescind_conformance.case import Profile, case
-from rescind_conformance.cases.rebalancing import CROWD, asked_back
+from rescind_conformance.cases.scheduler.dispatched import dispatched_task
+from rescind_conformance.cases.scheduler.losses import placed_again
+from rescind_conformance.cases.scheduler.rebalancing import CROWD, asked_back
 from rescind_conformance.peers import CANCEL_NOT_FOUND, CANCELED, FakeWorker, TaskRef
 from rescind_conformance.world import World
 
@@ -61,6 +63,43 @@ def queue_size_lowered(world: World) -> None:
     has_received(world, worker, others, 1)
 
 
+@case("S8.2", title="a worker that takes no more from now on")
+def queue_size_set_to_zero(world: World) -> None:
+    """An idle worker lowers its queue size from three to zero. It gets no task; one that comes later does."""
+    owner, closed = world.client(), world.worker(queue_size=3)
+    closed.announce(0)
+    task = owner.submit()
+    closed.expect_nothing("S8.2", about=task)
+    world.worker()
+    is_used(world, task)
+    closed.expect_nothing("S8.2", about=task)
+
+
+@case("S8.2", title="a worker that has more than it takes")
+def queue_size_below_load(world: World) -> None:
+    """A worker with three tasks lowers its queue size to one. None of them is cancelled, and it gets the one that waits
+    when all three have ended, not before.
+    """
+    owner, worker = world.client(), world.worker(queue_size=3)
+    tasks = owner.submit_many(3)
+    for task in tasks:
+        world.dispatched(task)
+    worker.announce(1)
+    waiting = owner.submit()
+    for task in tasks:
+        worker.expect_nothing("S8.2")
+        owner.expect(worker.finish(task), "S1.1")
+    is_used(world, waiting)
+
+
+@case("S9.9", title="a worker that takes more from now on")
+def queue_size_raised(world: World) -> None:
+    """A worker that takes one task has one, and another waits. The worker raises its queue size to two, and gets it."""
+    worker, _, waiting = taken_place(world)
+    worker.announce(2)
+    is_used(world, waiting)
+
+
 @case("S8.2", title="one holder for each task")
 def one_holder(world: World) -> None:
     """Nine tasks and three workers with room for all of them: each task is dispatched to one worker."""
@@ -80,8 +119,7 @@ def taken_place(world: World) -> tuple[FakeWorker, TaskRef, TaskRef]:
 
 def is_used(world: World, waiting: TaskRef) -> None:
     """The task that waited has come to a worker."""
-    holder = world.dispatched(waiting, "S9.9")
-    world.check("S9.9", True, f"Task {waiting.name} is dispatched", f"{holder.name} got it")
+    world.dispatched(waiting, "S9.9")
 
 
 @case("S9.9", title="the place of a task with a result")
@@ -123,16 +161,38 @@ def place_after_crossing(world: World) -> None:
     is_used(world, waiting)
 
 
-@case("S9.9", title="the place of a task that was given back", profile=Profile.REBALANCING)
-def place_after_move(world: World) -> None:
-    """All places are taken and a task waits when a worker gives another task back: one of the two gets the place."""
+def place_after_move(world: World, answer: CancelConfirmType | None) -> None:
+    """All places are taken and a task waits when a worker answers, or ends, a task that it was asked for: one of the
+    two gets the place.
+    """
     owner, holder, _, task = asked_back(world)
     *others, waiting = owner.submit_many(CROWD + 1)
     for other in others:
         world.dispatched(other)
-    holder.confirm(task, CANCELED)
+    if answer is None:
+        holder.finish(task)
+    else:
+        holder.confirm(task, answer)
     used = world.wait_until(lambda: bool(received(holder, (task, waiting))))
     world.check("S9.9", used, f"{holder.name} gets Task {task.name} or {waiting.name}", "it got neither")
+
+
+@case("S9.9", title="the place of a task that was given back", profile=Profile.REBALANCING)
+def place_after_giving_back(world: World) -> None:
+    """All places are taken and a task waits when a worker gives another task back: one of the two gets the place."""
+    place_after_move(world, CANCELED)
+
+
+@case("S9.9", title="the place of a task that was not there to give back", profile=Profile.REBALANCING)
+def place_after_move_of_nothing(world: World) -> None:
+    """The same where the worker does not have the task that it is asked for."""
+    place_after_move(world, CANCEL_NOT_FOUND)
+
+
+@case("S9.9", title="the place of a task whose result crossed a move", profile=Profile.REBALANCING)
+def place_after_result_in_move(world: World) -> None:
+    """The same where the worker ends the task before it is asked: the task that waited gets the place."""
+    place_after_move(world, None)
 
 
 @case("S9.9", title="a place beside a full worker")
@@ -149,3 +209,50 @@ def place_beside_full_worker(world: World) -> None:
     world.dispatched(single)
     large.finish(first)
     is_used(world, waiting)
+
+
+# --- what causes a dispatch: heartbeats hide it where it is missing, so here nobody sends any
+
+
+def no_more_heartbeats(world: World) -> None:
+    """From now on peers send only what the case tells them to. No time-out is near."""
+    for peer in (*world.clients, *world.workers):
+        peer.silent = True
+        world.note_event(peer, "sends no heartbeat for a while")
+
+
+@case("S9.9", title="a Task is enough for its dispatch")
+def dispatch_on_submit(world: World) -> None:
+    """A worker has room. A client submits, and then nobody says anything: the worker gets the task."""
+    owner, _ = world.client(), world.worker()
+    no_more_heartbeats(world)
+    is_used(world, owner.submit(fence=False))
+
+
+@case("S9.9", title="a last word is enough for the next dispatch")
+def dispatch_on_last_word(world: World) -> None:
+    """A worker is full and three tasks wait. It ends its task, gives the next up to a cancel, does not have the third;
+    and then nobody says anything: it gets the next task each time.
+    """
+    owner, worker = world.client(), world.worker(queue_size=1)
+    finished, cancelled, unknown, last = owner.submit_many(4)
+    world.dispatched(finished)
+    no_more_heartbeats(world)
+    worker.finish(finished, fence=False)
+    is_used(world, cancelled)
+    for task, answer, following in ((cancelled, CANCELED, unknown), (unknown, CANCEL_NOT_FOUND, last)):
+        owner.cancel(task, fence=False)
+        world.wait_until(lambda task=task: bool(worker.waiting(task)))  # type: ignore[misc]
+        worker.expect_cancel(task, "S4.1", vital=True)
+        worker.confirm(task, answer, fence=False)
+        is_used(world, following)
+
+
+@case("S9.9", title="a loss is enough for the next dispatch")
+def dispatch_on_loss(world: World) -> None:
+    """A worker leaves with a task while another has room, and then nobody says anything: the other gets the task."""
+    _, leaving, task = dispatched_task(world)
+    world.worker()
+    no_more_heartbeats(world)
+    leaving.leave(fence=False)
+    placed_again(world, task, "S9.9")

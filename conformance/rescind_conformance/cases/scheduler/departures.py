@@ -6,7 +6,7 @@ from rescind_conformance.case import case
 from rescind_conformance.world import World
 
 
-@case("S11.4", title="results for a client that was killed")
+@case("S11.4", title="results for a client that was killed", field_bugs=(6, 15))
 def killed_client(world: World) -> None:
     """A client is killed as the results of its ten tasks come (Scaler PRs 900 and 927). Sending them fails, and another
     client gets its own all the same.
@@ -21,7 +21,7 @@ def killed_client(world: World) -> None:
         staying.expect(holder.finish(other), "S11.4")
 
 
-@case("S11.4", title="tasks and cancels for a worker that was killed")
+@case("S11.4", title="tasks and cancels for a worker that was killed", field_bugs=(15,))
 def killed_worker(world: World) -> None:
     """A worker is killed, and before that is noticed its tasks are cancelled and others dispatched to it. Another
     worker gets tasks and cancels as before.
@@ -38,7 +38,7 @@ def killed_worker(world: World) -> None:
     serves(world)
 
 
-@case("S11.4", title="a client leaves in the middle of its results")
+@case("S11.4", title="a client leaves in the middle of its results", field_bugs=(15,))
 def leaving_client(world: World) -> None:
     """A client says good-bye while the results of its tasks come between another's. The other gets all of its own."""
     leaving, staying, holder = world.client(), world.client(), world.worker(queue_size=20)
@@ -56,26 +56,43 @@ def leaving_client(world: World) -> None:
         staying.expect(result, "S11.4")
 
 
-@case("S11.4", title="peers that only look in")
+@case("S11.4", title="peers that only look in", field_bugs=(15,))
 def passing_peers(world: World) -> None:
     """Ten clients are killed after their first word, and ten workers as soon as they are full. The others are served as
-    before.
+    before, whether that was taken for the loss of those workers or not.
     """
     owner = world.client()
     for _ in range(10):
         world.client().cut()
         passing = world.worker(queue_size=1)
-        world.dispatched(owner.submit())
+        owner.submit()
+        full = world.wait_until(lambda passing=passing: bool(passing.waiting()))  # type: ignore[misc]
+        world.check("S11.4", full, f"{passing.name} gets a task", "it got none", vital=True)
         passing.cut()
     serves(world)
 
 
+@case("S11.4", title="a client leaves, and others stay", field_bugs=(15,))
+def others_stay(world: World) -> None:
+    """A client and a worker say good-bye while two others of each are there. Those hear nothing, and are served."""
+    leaving, *staying = [world.client() for _ in range(3)]
+    going, *working = [world.worker() for _ in range(3)]
+    leaving.disconnect()
+    going.leave()
+    for peer in (*staying, *working):
+        peer.expect_nothing("S11.4")
+    for client in staying:
+        task = client.submit()
+        client.expect(world.dispatched(task, "S11.4").finish(task), "S11.4")
+
+
 def serves(world: World) -> None:
-    """A new client has a task run, and one cancelled, by a new worker."""
-    client, worker = world.client(), world.worker(queue_size=2)
+    """A new client has a task run, and one cancelled."""
+    client = world.client()
+    world.worker(queue_size=100)
     done = client.submit()
     client.expect(world.dispatched(done, "S11.4").finish(done), "S11.4")
     cancelled = client.submit()
-    world.dispatched(cancelled, "S11.4")
+    holder = world.dispatched(cancelled, "S11.4")
     client.cancel(cancelled)
-    worker.expect_cancel(cancelled, "S11.4")
+    holder.expect_cancel(cancelled, "S11.4")

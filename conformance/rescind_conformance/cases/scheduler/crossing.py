@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rescind.messages import TaskResultType
 from rescind_conformance.case import case
-from rescind_conformance.cases.dispatched import dispatched_task
+from rescind_conformance.cases.scheduler.dispatched import dispatched_task
 from rescind_conformance.peers import CANCEL_FAILED, CANCEL_NOT_FOUND, CANCELED
 from rescind_conformance.world import World
 

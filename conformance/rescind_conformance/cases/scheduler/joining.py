@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rescind_conformance.case import case
-from rescind_conformance.cases.dispatched import dispatched_task
+from rescind_conformance.cases.scheduler.dispatched import dispatched_task
 from rescind_conformance.peers import CANCEL_FAILED, CANCEL_NOT_FOUND, CANCELED, FakeClient, FakeWorker, TaskRef
 from rescind_conformance.world import World
 
@@ -63,6 +63,18 @@ def force_joins(world: World) -> None:
     holder.expect_nothing("S6.1", about=task)
 
 
+@case("S6.2", title="force joins the second cancel")
+def force_joins_after_another(world: World) -> None:
+    """Two cancels without force share a round when the owner asks with force: that is passed on."""
+    owner, holder, task = dispatched_task(world)
+    owner.cancel(task)
+    holder.expect_cancel(task, "S4.1", vital=True)
+    owner.cancel(task)
+    holder.expect_nothing("S6.1", about=task)
+    owner.cancel(task, force=True)
+    holder.expect_cancel(task, "S6.2", force=True)
+
+
 def escalated(world: World) -> tuple[FakeClient, FakeWorker, TaskRef]:
     """A task with two TaskCancels at its holder, the second with force, neither answered."""
     owner, holder, task = dispatched_task(world)
@@ -71,6 +83,23 @@ def escalated(world: World) -> tuple[FakeClient, FakeWorker, TaskRef]:
     owner.cancel(task, force=True)
     holder.expect_cancel(task, "S6.2", force=True, vital=True)
     return owner, holder, task
+
+
+@case("S6.1", "S6.3", title="more cancels after the one with force")
+def cancels_join_overtaken_round(world: World) -> None:
+    """Force has overtaken a cancel, and the owner cancels twice more: that changes nothing. It hears nothing until the
+    holder has refused the first and obeyed the second, and then one `canceled`.
+    """
+    owner, holder, task = escalated(world)
+    for force in (False, True):
+        owner.cancel(task, force=force)
+        for peer in (owner, holder):
+            peer.expect_nothing("S6.1", about=task)
+    holder.confirm(task, CANCEL_FAILED)
+    owner.expect_nothing("S6.3", about=task)
+    holder.confirm(task, CANCELED)
+    owner.expect_confirm(task, CANCELED, "S6.1")
+    owner.expect_nothing("S6.1", about=task)
 
 
 @case("S6.3", title="the refusal that force has overtaken")

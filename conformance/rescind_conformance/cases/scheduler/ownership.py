@@ -18,6 +18,16 @@ def unknown_task(world: World) -> None:
         worker.expect_nothing("S2.1", about=task)
 
 
+@case("S2.1", title="a cancel is the first word")
+def cancel_of_a_new_client(world: World) -> None:
+    """A client's first message is a TaskCancel, of a task that nobody holds. It waits for an answer like any other."""
+    client = world.client(introduced=False)
+    task = world.new_task()
+    client.cancel(task, fence=False)
+    world.wait_until(lambda: bool(client.waiting(task)))
+    client.expect_confirm(task, CANCEL_NOT_FOUND, "S2.1")
+
+
 @case("S2.1", title="a cancel crosses the result on its way to the owner")
 def cancel_after_result(world: World) -> None:
     """The owner cancels before it has read the result. The result is on its way, then comes `cancelNotFound`."""

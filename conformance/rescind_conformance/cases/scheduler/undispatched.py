@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from rescind_conformance.case import case
+from rescind_conformance.findings import new_task_id
 from rescind_conformance.peers import CANCELED, FakeClient, TaskRef
-from rescind_conformance.world import World, new_task_id
+from rescind_conformance.world import World
 
 FEW, MANY = 200, 40_000
 TIMES_MORE = 3
 """A search through the queue costs about ten times more for MANY than for FEW; noise does not."""
+MEASUREMENTS = 15
 
 
 @case("S3.1", title="cancel before there is any worker")
@@ -72,12 +75,19 @@ def cancel_right_behind_task(world: World) -> None:
 
 @case("S3.2", title="what a cancel costs when many tasks wait")
 def cost_of_cancel(world: World) -> None:
-    """Two hundred waiting tasks are cancelled newest first: when nothing else waits, and behind 40,000 others."""
+    """Two hundred waiting tasks are cancelled newest first: when nothing else waits, and behind 40,000 others. That is
+    measured again while it seems to cost more: a busy machine is slow now and then, a search through the queue always.
+    """
     owner = world.client()
-    with world.unrecorded(owner, f"submits and cancels: {FEW} waiting tasks, and {FEW} newest of {MANY}"):
+    what = f"submits and cancels: {FEW} waiting tasks, and {FEW} newest of {MANY}"
+    with world.unrecorded(owner, what), world.unresponsive_means("S3.2"):
         few = min(_seconds_to_cancel(world, owner, _submit(owner, FEW)) for _ in range(5))
         waiting = _submit(owner, MANY)
-        many = min(_seconds_to_cancel(world, owner, _pop(waiting, FEW)) for _ in range(5))
+        many = math.inf
+        for _ in range(MEASUREMENTS):
+            many = min(many, _seconds_to_cancel(world, owner, _pop(waiting, FEW)))
+            if many < TIMES_MORE * few:
+                break
     world.check(
         "S3.2",
         many < TIMES_MORE * few,

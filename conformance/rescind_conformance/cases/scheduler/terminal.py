@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rescind.messages import GraphTask, Task, TaskResultType
 from rescind_conformance.case import case
+from rescind_conformance.cases.scheduler.dispatched import dispatched_task
 from rescind_conformance.peers import CANCEL_NOT_FOUND, CANCELED
 from rescind_conformance.world import World
 
@@ -52,7 +53,7 @@ def many_tasks(world: World) -> None:
     owner.expect_nothing("S1.1")
 
 
-@case("S1.2", title="after canceled, no result")
+@case("S1.2", title="after canceled, no result", field_bugs=(2,))
 def late_result_after_canceled(world: World) -> None:
     """The holder confirms `canceled` and then, faulty, sends a result all the same. The owner does not get it."""
     owner, _ = world.client(), world.worker()
@@ -66,7 +67,7 @@ def late_result_after_canceled(world: World) -> None:
     owner.expect_nothing("S1.2", about=task)
 
 
-@case("S1.2", title="after canceled, no start")
+@case("S1.2", title="after canceled, no start", field_bugs=(2,))
 def no_start_after_canceled(world: World) -> None:
     """A waiting task is cancelled; only then does a worker come. It gets the other tasks, not this one."""
     owner = world.client()
@@ -102,6 +103,7 @@ def graph_task(world: World) -> None:
     if any(isinstance(message, Task) for message in worker.waiting()):
         world.unsupported("it runs graphs, so there is no refusal to see")
     owner.expect_confirm(graph, CANCEL_NOT_FOUND, "S1.3")
+    owner.expect_nothing("S1.3")
 
 
 @case("S1.4", title="a task sent twice is one task")
@@ -129,3 +131,14 @@ def same_waiting_task_twice(world: World) -> None:
     worker = world.worker()
     world.wait_until(lambda: bool(worker.waiting(task)))
     worker.expect_task(task, "S1.4")
+
+
+@case("S1.4", title="a graph under the id of a task")
+def graph_of_same_id(world: World) -> None:
+    """The owner of a dispatched task submits a graph under the same id. It is dropped, and the task goes on."""
+    owner, holder, task = dispatched_task(world)
+    node = world.new_task()
+    owner.send(GraphTask(task.id, owner.routing_id, (node.id,), (owner.task_message(node),)))
+    for peer in (owner, holder):
+        peer.expect_nothing("S1.4")
+    owner.expect(holder.finish(task), "S1.4")

@@ -41,7 +41,7 @@ def passed_on_with_force(world: World) -> None:
         worker.expect_nothing("S4.1", about=task)
 
 
-@case("S4.1", title="a cancel right behind its Task follows it")
+@case("S4.1", title="a cancel right behind its Task follows it", field_bugs=(1,))
 def cancel_follows_dispatch(world: World) -> None:
     """Task and TaskCancel come in one breath: either the task is never dispatched, or both reach the holder."""
     owner, worker = world.client(), world.worker()
@@ -76,7 +76,7 @@ def forwards_forced_canceled(world: World) -> None:
     forwards(world, CANCELED, force=True)
 
 
-@case("S4.2", title="cancelFailed is forwarded")
+@case("S4.2", title="cancelFailed is forwarded", field_bugs=(28,))
 def forwards_cancel_failed(world: World) -> None:
     """The holder refuses because the task runs. A refusal that is swallowed leaves the caller waiting."""
     forwards(world, CANCEL_FAILED, force=False)
@@ -86,6 +86,18 @@ def forwards_cancel_failed(world: World) -> None:
 def forwards_cancel_not_found(world: World) -> None:
     """The holder does not have the task. The owner is told: nothing will ever produce a result."""
     forwards(world, CANCEL_NOT_FOUND, force=False)
+
+
+@case("S4.2", title="cancelFailed with force is forwarded", field_bugs=(28,))
+def forwards_forced_cancel_failed(world: World) -> None:
+    """The holder cannot end the task and says so. That is one cancel and one answer, which is the owner's."""
+    forwards(world, CANCEL_FAILED, force=True)
+
+
+@case("S4.2", title="cancelNotFound with force is forwarded")
+def forwards_forced_cancel_not_found(world: World) -> None:
+    """The holder does not have the task that it is to end. The owner is told."""
+    forwards(world, CANCEL_NOT_FOUND, force=True)
 
 
 @case("S4.3", title="a refused cancel does not cost the result")

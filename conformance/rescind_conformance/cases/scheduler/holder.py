@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from rescind.messages import TaskLog, TaskResult, TaskResultType
 from rescind_conformance.case import Profile, case
-from rescind_conformance.cases.dispatched import dispatched_task
-from rescind_conformance.cases.rebalancing import asked_back, given_back_and_returned
-from rescind_conformance.cases.worker_loss import handled_of_lost, placed_again
+from rescind_conformance.cases.scheduler.dispatched import dispatched_task
+from rescind_conformance.cases.scheduler.losses import handled_of_lost, placed_again
+from rescind_conformance.cases.scheduler.rebalancing import asked_back, given_back_and_returned
+from rescind_conformance.cases.scheduler.rounds import FORCES, open_round
 from rescind_conformance.peers import CANCEL_FAILED, CANCEL_NOT_FOUND, CANCELED
 from rescind_conformance.world import World
 
@@ -65,7 +66,7 @@ def report_frees_no_place(world: World) -> None:
     world.dispatched(waiting, "S9.9")
 
 
-@case("S8.1", title="the former holder answers after the present one")
+@case("S8.1", title="the former holder answers after the present one", field_bugs=(12,))
 def former_holder_after_goodbye(world: World) -> None:
     """A worker leaves and its task runs elsewhere; it then reports a failure, before and after the new holder's result
     (Dask issue 6689). Only the present holder's answer counts.
@@ -85,7 +86,7 @@ def former_holder_after_goodbye(world: World) -> None:
     owner.expect_nothing("S8.1", about=task)
 
 
-@case("S8.1", title="a task given back that ran all the same", profile=Profile.REBALANCING)
+@case("S8.1", title="a task given back that ran all the same", profile=Profile.REBALANCING, field_bugs=(12,))
 def former_holder_after_move(world: World) -> None:
     """A worker gives a task back, yet runs it, and fails; the task is with another by then. Only that one counts."""
     owner, former, _, task = asked_back(world)
@@ -111,7 +112,7 @@ def unasked_confirm(world: World) -> None:
     owner.expect(holder.finish(task), "S8.3")
 
 
-@case("S8.3", title="an answer that is repeated")
+@case("S8.3", title="an answer that is repeated", field_bugs=(3, 13))
 def repeated_confirm(world: World) -> None:
     """The holder refuses a cancel, twice over, and even says `canceled` of it then. The round had ended: the result
     still comes.
@@ -127,7 +128,7 @@ def repeated_confirm(world: World) -> None:
     owner.expect(holder.finish(task), "S8.3")
 
 
-@case("S8.3", title="an answer of an earlier assignment", profile=Profile.REBALANCING)
+@case("S8.3", title="an answer of an earlier assignment", profile=Profile.REBALANCING, field_bugs=(3, 13))
 def answer_of_earlier_assignment(world: World) -> None:
     """A worker gives a task back and gets it again; then it repeats its answers to the first cancel (Dask issue 6869,
     Dask PR 1119). They do not touch the new assignment.
@@ -148,6 +149,24 @@ def log_of_holder(world: World) -> None:
     lines = [holder.log(task, "one\n"), holder.log(task, "two\n")]
     world.check("S8.4", owner.waiting(task) == lines, f"{owner.name} gets both lines in order", "it did not")
     other.expect_nothing("S8.4")
+
+
+@case("S8.4", title="what a task writes while it is being cancelled")
+def log_in_rounds(world: World) -> None:
+    """The holder has not answered a cancel, of each kind, and sends a line that the task wrote: the owner gets it."""
+    owner, holder = world.client(), world.worker()
+    for forces in FORCES:
+        task = owner.submit()
+        world.dispatched(task)
+        open_round(owner, holder, task, forces)
+        owner.expect(holder.log(task, "still here\n"), "S8.4")
+
+
+@case("S8.4", title="what a task writes while it is asked back", profile=Profile.REBALANCING)
+def log_in_move(world: World) -> None:
+    """The holder was asked to give a task back, and sends a line that it wrote: the owner gets it."""
+    owner, holder, _, task = asked_back(world)
+    owner.expect(holder.log(task, "still here\n"), "S8.4")
 
 
 @case("S8.4", title="what a stranger writes")

@@ -1,0 +1,1 @@
+"""Cases for a scheduler: the suite plays clients and workers."""

@@ -1,0 +1,96 @@
+"""What a case finds while it is played, for every role under test."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import zmq
+
+from rescind.trace import describe
+from rescind_conformance.peers import Incoming, TaskRef, Unreadable
+from rescind_conformance.trace import Entry
+from rescind_conformance.verdicts import Departure, Unsupported
+
+
+class Interrupted(Exception):
+    """The run was stopped in the middle of a case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What the worlds of one job share."""
+
+    context: zmq.Context[zmq.Socket[bytes]]
+    deadline: float
+    """Seconds after which what must come is taken as missing. Only bounds a hang."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the run is to end."""
+
+    def go_on(self) -> None:
+        """Called by whatever waits, several times a second. Raises `Interrupted` when the run is to end."""
+        if self.stop.is_set():
+            raise Interrupted
+
+
+class Findings:
+    """The trace of a case, the names of its tasks, and what was found kept or departed from. For one thread."""
+
+    def __init__(self) -> None:
+        self.trace: list[Entry] = []
+        self.names: dict[bytes, str] = {}
+        """Task ids by the names that traces use."""
+        self.checked: set[str] = set()
+        """Requirements that an expectation has found kept."""
+        self.departures: list[Departure] = []
+
+    def new_task(self, task_id: bytes | None = None) -> TaskRef:
+        """A task with a new id (or this one), named T1, T2... in traces. Nothing is sent."""
+        task = TaskRef(task_id or new_task_id(), f"T{len(self.names) + 1}")
+        self.names[task.id] = task.name
+        return task
+
+    def check(self, requirement: str, holds: bool, expected: str, happened: str, *, vital: bool = False) -> bool:
+        """Record that a requirement was kept, or the departure from it; returns `holds`.
+
+        `vital`: the case cannot go on after the departure.
+        """
+        if holds:
+            self.checked.add(requirement)
+            return True
+        departure = self.depart(requirement, f"expected: {expected}; but {happened}")
+        if vital:
+            raise departure
+        return False
+
+    def depart(self, requirement: str, text: str, *, unresponsive: bool = False) -> Departure:
+        """Record a departure, once; returns it, to be raised if the case cannot go on."""
+        departure = Departure(requirement, text, unresponsive=unresponsive, position=len(self.trace))
+        if all((known.requirement, known.text) != (requirement, text) for known in self.departures):
+            self.departures.append(departure)
+        return departure
+
+    def come_to_rest(self) -> None:
+        """After the last word of a case: what is still on its way comes in."""
+
+    def audit(self) -> None:
+        """Look through the trace for departures that no expectation was about, and record them."""
+
+    def log_tail(self) -> str:
+        """The last lines that the subject wrote, "" if they cannot be had."""
+        return ""
+
+    def unsupported(self, reason: str) -> NoReturn:
+        """End the case: the subject does not show an optional behaviour."""
+        raise Unsupported(reason)
+
+    def describe(self, message: Incoming) -> str:
+        """A message in words, with the names of this case's tasks."""
+        return str(message) if isinstance(message, Unreadable) else describe(message, self.names)
+
+
+def new_task_id() -> bytes:
+    """16 bytes that were never used."""
+    return uuid.uuid4().bytes

@@ -1,0 +1,104 @@
+"""Child processes of a run: each in a process group of its own, with a log, and ended as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+START_SECONDS = 60.0
+"""How long a subject may take to start before it is given up."""
+_LOG_LINES = 20
+
+
+class SubjectUnavailable(Exception):
+    """The subject cannot be run at all; the text names the cause and the remedy."""
+
+
+def last_lines(log: Path) -> str:
+    """The end of a log, for reports."""
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:])
+
+
+class Process:
+    """A child process with its log, in a process group of its own."""
+
+    def __init__(
+        self, command: Sequence[str], log: Path, environment: Mapping[str, str], *, piped: bool = False
+    ) -> None:
+        """`piped`: its standard input and output are pipes, and only its standard error goes into the log."""
+        self.log = log
+        self.command_line = command
+        with log.open("wb") as stream:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if piped else stream,
+                stderr=stream if piped else subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **environment},
+            )
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        """Its standard input, if piped."""
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        """Its standard output, if piped."""
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def wait_until_ready(self) -> None:
+        """Return when it can be used. Raises `SubjectUnavailable`."""
+
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    def log_tail(self) -> str:
+        """The last lines that it wrote."""
+        return last_lines(self.log)
+
+    def wait_for_line(self, text: str) -> str:
+        """The rest of the first line of its log after `text`. Raises `SubjectUnavailable` if it does not come."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            exited = not self.alive()
+            for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+                _, found, after = line.partition(text)
+                if found and line.endswith("\n"):
+                    return after.strip()
+            if exited or time.monotonic() > deadline:
+                what = f"exited with status {self._process.returncode}" if exited else "did not start"
+                raise SubjectUnavailable(
+                    f"{' '.join(self.command_line[:4])}... {what}; its last lines:\n{self.log_tail()}"
+                )
+            try:
+                self._process.wait(0.01)
+            except subprocess.TimeoutExpired:
+                continue
+
+    def ask_to_stop(self) -> bool:
+        """Send SIGTERM."""
+        self._process.terminate()
+        return True
+
+    def stop(self) -> None:
+        """Kill its whole process group and reap it."""
+        # Nothing of it may be left (macOS says EPERM of a group of zombies).
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()

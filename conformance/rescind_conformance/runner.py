@@ -1,26 +1,26 @@
-"""Runs the cases in a fixed order, and makes one report of what they found."""
+"""Runs the cases, several at once if told to, and makes one report of what they found."""
 
 from __future__ import annotations
 
 import fnmatch
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
 
-import zmq
-
-from rescind_conformance.audit import audit
 from rescind_conformance.case import Case, all_cases
-from rescind_conformance.requirements import Level, Requirement, load_requirements
+from rescind_conformance.findings import Conversation, Findings, Interrupted
+from rescind_conformance.known import KnownFailures
+from rescind_conformance.recording import Recorder
+from rescind_conformance.requirements import Requirement, load_requirements
 from rescind_conformance.subjects import ProfileUnavailable, Subject
-from rescind_conformance.verdicts import CaseResult, Departure, RequirementVerdict, Unsupported, Verdict, judge
-from rescind_conformance.world import Instance, World
+from rescind_conformance.verdicts import CaseResult, Departure, RequirementVerdict, Unsupported, judge
 
 DEADLINE = 10.0
 """Seconds after which an echo that has not come is taken as missing. Only bounds a hang."""
-
-TESTED_ROLES = ("scheduler", "all")
 
 
 class NothingSelected(Exception):
@@ -28,149 +28,249 @@ class NothingSelected(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class SuiteReport:
-    """The result of one run."""
+class Plan:
+    """How the cases of a run are played."""
 
+    jobs: int = 1
+    """How many are played at once, each with a subject of its own."""
+    repeat: int = 1
+    """How often each is played."""
+    shuffle_seed: int | None = None
+    """The order is shuffled by this number; None keeps it."""
+    fail_fast: bool = False
+    """Begin no case after the first departure that is not known."""
+    deadline: float = DEADLINE
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteReport:
+    """The result of one run against one subject in one role."""
+
+    role: str
     subject: str
     subject_version: str
     replay_options: str
     results: Sequence[CaseResult]
-    names: Mapping[str, Mapping[bytes, str]]
-    """Task names, by case."""
     verdicts: Sequence[RequirementVerdict]
     seconds: float
+    known: KnownFailures
+
+    @property
+    def unexpected(self) -> list[str]:
+        """What makes the run fail, each in a line: departures that are not known, known ones that did not come."""
+        return self.known.unexpected(self.results, {one.requirement.id: one.requirement for one in self.verdicts})
 
     @property
     def exit_status(self) -> int:
-        """0: every MUST that was tested holds. 1: departures. 2: the suite itself failed.
+        """0: every MUST that was tested holds, or fails as is known. 1: otherwise. 2: the suite itself failed.
 
         What the subject does not show (unsupported) is no departure; what could not be reached is.
         """
         if any(result.harness_error is not None for result in self.results):
             return 2
-        bad = (Verdict.FAIL, Verdict.NOT_REACHED)
-        musts = [one.verdict for one in self.verdicts if one.requirement.level is Level.MUST]
-        return 1 if any(verdict in bad for verdict in musts) else 0
+        return 1 if self.unexpected else 0
 
 
-def select_cases(pattern: str | None = None, requirement: str | None = None) -> list[Case]:
-    """The cases whose name matches a glob and that declare a requirement, in the order in which they run.
+def select_cases(
+    pattern: str | None = None, requirement: str | None = None, tag: str | None = None, *, role: str = "scheduler"
+) -> list[Case]:
+    """The cases for a role whose name matches a glob, that declare a requirement, and that have a tag.
 
     Raises `NothingSelected`.
     """
     chosen = [
         one
-        for one in all_cases()
+        for one in all_cases(role)
         if (pattern is None or fnmatch.fnmatchcase(one.name, pattern))
         and (requirement is None or requirement in one.requirements)
+        and (tag is None or tag in one.tags)
     ]
     if not chosen:
-        wanted = " and ".join(
-            text for text in (pattern and f"case {pattern}", requirement and f"requirement {requirement}") if text
-        )
-        raise NothingSelected(f"no case matches {wanted or 'anything'}: see `rescind conformance list`")
+        wanted = [("case", pattern), ("requirement", requirement), ("tag", tag)]
+        asked = " and ".join(f"{what} {given}" for what, given in wanted if given is not None)
+        raise NothingSelected(f"no case for a {role} matches {asked or 'anything'}: see `rescind conformance list`")
     return chosen
 
 
-def run_scheduler_suite(
-    subject: Subject,
-    cases: Sequence[Case] | None = None,
+def run_suite(
+    open_subject: Callable[[], Subject],
+    cases: Sequence[Case],
+    plan: Plan = Plan(),
     *,
-    deadline: float = DEADLINE,
+    known: KnownFailures | None = None,
     on_case: Callable[[Case, CaseResult | None], None] | None = None,
 ) -> SuiteReport:
-    """Run cases against a subject; the caller closes the subject.
+    """Play cases, all of one role, against a subject.
 
-    `on_case` is told of each case when it begins (with None) and when it has ended.
-    Raises `SubjectUnavailable` when the subject does not start.
+    `open_subject` is called once for each job; what it makes is closed. `on_case` is told of each case
+    when it begins (with None) and when it has ended, one call at a time. Ends everything that was
+    started, also when it is interrupted. Raises what `open_subject` raises, and `SubjectUnavailable`
+    when the subject does not start.
     """
-    cases = all_cases() if cases is None else cases
     began = time.monotonic()
-    results: list[CaseResult] = []
-    names: dict[str, Mapping[bytes, str]] = {}
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    try:
-        for index, case in enumerate(cases):
-            if on_case is not None:
-                on_case(case, None)
-            result, names[case.name] = _run_case(context, subject, case, cases[index + 1 :], deadline)
-            results.append(result)
-            if on_case is not None:
-                on_case(case, result)
-    finally:
-        context.destroy(linger=0)
-    verdicts = [judge(one, results) for one in _relevant(cases, results)]
+    known = known or KnownFailures()
+    play = _Run(open_subject, cases, plan, known, on_case or _ignore)
+    results, subject = play.run()
+    order = {case.name: number for number, case in enumerate(cases)}
+    results.sort(key=lambda result: (order[result.case], result.repetition))
+    verdicts = [judge(cases[0].role, one, results) for one in _relevant(cases, results)]
     return SuiteReport(
-        subject.name, subject.version, subject.replay_options, results, names, verdicts, time.monotonic() - began
+        cases[0].role,
+        subject.name,
+        subject.version,
+        subject.replay_options,
+        results,
+        verdicts,
+        time.monotonic() - began,
+        known,
     )
 
 
+class _Run:
+    """Jobs are threads that take case after case from one queue."""
+
+    def __init__(
+        self,
+        open_subject: Callable[[], Subject],
+        cases: Sequence[Case],
+        plan: Plan,
+        known: KnownFailures,
+        on_case: Callable[[Case, CaseResult | None], None],
+    ) -> None:
+        self._open_subject = open_subject
+        self._plan = plan
+        self._known = known
+        self._on_case = on_case
+        order = [(case, repetition) for repetition in range(plan.repeat) for case in cases]
+        if plan.shuffle_seed is not None:
+            Random(plan.shuffle_seed).shuffle(order)
+        self._queue = deque(order)
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._results: list[CaseResult] = []
+        self._subjects: list[Subject] = []
+        self._error: BaseException | None = None
+
+    def run(self) -> tuple[list[CaseResult], Subject]:
+        jobs = [threading.Thread(target=self._job) for _ in range(min(self._plan.jobs, len(self._queue)))]
+        for job in jobs:
+            job.start()
+        try:
+            for job in jobs:
+                while job.is_alive():
+                    job.join(0.2)  # in pieces, so that a signal is handled
+        finally:
+            self._stop.set()
+            for job in jobs:
+                job.join()
+        if self._error is not None:
+            raise self._error
+        return self._results, self._subjects[0]
+
+    def _job(self) -> None:
+        recorder = Recorder()
+        try:
+            with self._open_subject() as subject:
+                self._subjects.append(subject)
+                conversation = Conversation(recorder.context, self._plan.deadline, self._stop)
+                while (taken := self._take()) is not None:
+                    case, repetition, upcoming = taken
+                    result = _run_case(conversation, recorder, subject, case, upcoming)
+                    self._note(case, replace(result, repetition=repetition))
+        except Interrupted:
+            pass
+        except BaseException as error:
+            self._error = self._error or error
+            self._stop.set()
+        finally:
+            recorder.context.destroy(linger=0)
+
+    def _take(self) -> tuple[Case, int, list[Case]] | None:
+        with self._lock:
+            if self._stop.is_set() or not self._queue:
+                return None
+            case, repetition = self._queue.popleft()
+            # With several jobs the next cases go to all of them in turn.
+            upcoming = [one for one, _ in list(self._queue)[self._plan.jobs - 1 :: self._plan.jobs]]
+            self._on_case(case, None)
+            return case, repetition, upcoming
+
+    def _note(self, case: Case, result: CaseResult) -> None:
+        with self._lock:
+            self._results.append(result)
+            if self._plan.fail_fast and (result.harness_error or not self._known.explain(result)):
+                self._queue.clear()
+            self._on_case(case, result)
+
+
+def _ignore(case: Case, result: CaseResult | None) -> None:
+    pass
+
+
 def _relevant(cases: Sequence[Case], results: Sequence[CaseResult]) -> list[Requirement]:
-    """All that bind a scheduler if every case was run, otherwise those that the selection touches."""
+    """All that bind the role if every case was run, otherwise those that the selection touches."""
     requirements = load_requirements()
+    role = cases[0].role
     touched = {name for case in cases for name in case.requirements}
     touched |= {name for result in results for name in result.departed}
     unknown = touched - requirements.keys()
     if unknown:
         raise ValueError(f"cases name requirements that SPEC.md does not have: {', '.join(sorted(unknown))}")
-    if len(cases) == len(all_cases()):
-        touched |= {one.id for one in requirements.values() if one.role in TESTED_ROLES}
+    if len(cases) == len(all_cases(role)):
+        touched |= {one.id for one in requirements.values() if one.role in (role, "all")}
     return [one for one in requirements.values() if one.id in touched]
 
 
 def _run_case(
-    context: zmq.Context[zmq.Socket[bytes]],
-    subject: Subject,
-    case: Case,
-    upcoming: Sequence[Case],
-    deadline: float,
-) -> tuple[CaseResult, Mapping[bytes, str]]:
-    result = CaseResult(case.name, case.title, case.requirements)
+    conversation: Conversation, recorder: Recorder, subject: Subject, case: Case, upcoming: Sequence[Case]
+) -> CaseResult:
+    result = CaseResult(case.name, case.title, case.requirements, role=case.role)
     began = time.monotonic()
     try:
-        instance = subject.acquire(case.profile, [one.profile for one in upcoming])
+        world = subject.open(conversation, case.profile, [one.profile for one in upcoming])
     except ProfileUnavailable as reason:
         result.unsupported = str(reason)
-        return result, {}
-    world = World(context, instance, deadline)
+        return result
+    recorder.begin(world.trace)
     try:
         _play(case, world, result)
-        _close_books(world, result, instance)
+        _close_books(world, result)
     finally:
-        world.close(farewell=subject.shared)
-        subject.release(instance)
+        recording = recorder.end()
+        subject.leave(world)
+    if result.departures:
+        result.recording = recording
     result.seconds = time.monotonic() - began
-    return result, world.names
+    return result
 
 
-def _play(case: Case, world: World, result: CaseResult) -> None:
+def _play(case: Case, world: Findings, result: CaseResult) -> None:
     try:
         case.play(world)
-        world.settle()
+        world.come_to_rest()
     except Departure as departure:
         if departure not in world.departures:
             world.departures.append(departure)
     except Unsupported as reason:
         result.unsupported = str(reason)
+    except Interrupted:
+        raise
     except Exception:
         result.harness_error = traceback.format_exc()
 
 
-def _close_books(world: World, result: CaseResult, instance: Instance) -> None:
-    def report(requirement: str, happened: str) -> None:
-        text = f"seen in the trace: {happened}"
-        if requirement not in {known.requirement for known in world.departures}:
-            world.departures.append(Departure(requirement, text))
-
+def _close_books(world: Findings, result: CaseResult) -> None:
     try:
-        audit(world.trace, world.names, {worker.name for worker in world.workers}, report)
+        if result.harness_error is None:
+            world.audit()
     except Exception:
         result.harness_error = result.harness_error or traceback.format_exc()
     result.departures = world.departures
     result.checked = world.checked
     result.trace = world.trace
+    result.names = world.names
     if result.departures or result.harness_error:
-        result.log = instance.log_tail()
+        result.log = world.log_tail()
     forgotten = set(result.declared) - result.checked - result.departed
     if forgotten and not result.departures and result.unsupported is None and result.harness_error is None:
         result.harness_error = f"the case ended without checking {', '.join(sorted(forgotten))}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from rescind_conformance.coverage import NOT_OBSERVABLE
+from rescind_conformance.coverage import not_observable
+from rescind_conformance.recording import Recording
 from rescind_conformance.requirements import Level, Requirement
 from rescind_conformance.trace import Entry
 
@@ -17,12 +18,15 @@ class Departure(Exception):
     Checks that can go on after a departure record one (`World.check`) rather than raise it.
     """
 
-    def __init__(self, requirement: str, text: str, *, unresponsive: bool = False) -> None:
-        """`text`: what was expected and what happened. `unresponsive`: the subject has died or does not echo."""
+    def __init__(self, requirement: str, text: str, *, unresponsive: bool = False, position: int | None = None) -> None:
+        """`text`: what was expected and what happened. `unresponsive`: the subject has died or does not echo.
+        `position`: how many entries the trace had when it was found.
+        """
         super().__init__(f"{requirement}: {text}")
         self.requirement = requirement
         self.text = text
         self.unresponsive = unresponsive
+        self.position = position
 
 
 class Unsupported(Exception):
@@ -43,6 +47,8 @@ class Verdict(StrEnum):
     """The optional behaviour that it rules over was not shown."""
     NOT_CHECKED = "not checked"
     """No case that was run checks it."""
+    FLAKY = "flaky"
+    """The same case found one thing and then another."""
     HARNESS_ERROR = "harness error"
     """The suite itself failed: says nothing about the subject."""
 
@@ -64,6 +70,13 @@ class CaseResult:
     log: str = ""
     """The last lines that the subject wrote, if it departed."""
     seconds: float = 0.0
+    names: Mapping[bytes, str] = field(default_factory=dict)
+    """Of its tasks, by task id."""
+    role: str = "scheduler"
+    recording: Recording | None = None
+    """What its peers sent, frame by frame, if it departed."""
+    repetition: int = 0
+    """Counts how often the case was played before in this run."""
 
     @property
     def departed(self) -> set[str]:
@@ -95,24 +108,38 @@ class RequirementVerdict:
     """For what is neither pass nor fail: why."""
 
 
-def judge(requirement: Requirement, results: Iterable[CaseResult]) -> RequirementVerdict:
-    """The verdict on one requirement.
-
-    A departure outweighs everything; then a harness error, because a case that might have departed
-    was not seen; then a pass; then what could not be seen.
-    """
-    findings: dict[str, Verdict] = {}
-    by_case: dict[str, CaseResult] = {}
+def findings_by_case(requirement: str, results: Iterable[CaseResult]) -> dict[str, Verdict]:
+    """Each case's finding on a requirement, for the cases that declare it or departed from it."""
+    found: dict[str, Verdict] = {}
     for result in results:
-        finding = result.finding(requirement.id)
+        finding = result.finding(requirement)
         if finding is not Verdict.NOT_CHECKED:
-            findings[result.case] = finding
-            by_case[result.case] = result
-    order = (Verdict.FAIL, Verdict.HARNESS_ERROR, Verdict.PASS, Verdict.UNSUPPORTED, Verdict.NOT_REACHED)
+            before = found.setdefault(result.case, finding)
+            if before is not finding:
+                found[result.case] = Verdict.FLAKY
+    return found
+
+
+def judge(role: str, requirement: Requirement, results: Sequence[CaseResult]) -> RequirementVerdict:
+    """The verdict on one requirement for one role.
+
+    A departure outweighs everything; then two findings of one case; then a harness error, because a case
+    that might have departed was not seen; then a pass; then what could not be seen.
+    """
+    findings = findings_by_case(requirement.id, results)
+    by_case = {result.case: result for result in results}
+    order = (
+        Verdict.FAIL,
+        Verdict.FLAKY,
+        Verdict.HARNESS_ERROR,
+        Verdict.PASS,
+        Verdict.UNSUPPORTED,
+        Verdict.NOT_REACHED,
+    )
     verdict = next((kind for kind in order if kind in findings.values()), Verdict.NOT_CHECKED)
     reasons = sorted(_reason(by_case[name], verdict) for name, finding in findings.items() if finding is verdict)
     if verdict is Verdict.NOT_CHECKED:
-        reasons = [NOT_OBSERVABLE.get(requirement.id, "")]
+        reasons = [not_observable(role).get(requirement.id, "")]
     if verdict is Verdict.FAIL and requirement.level is not Level.MUST:
         verdict = Verdict.NON_STRICT
     return RequirementVerdict(requirement, verdict, findings, next((text for text in reasons if text), ""))
@@ -124,7 +151,7 @@ def _reason(result: CaseResult, verdict: Verdict) -> str:
             return f"blocked by {', '.join(sorted(result.departed))} in {result.case}"
         case Verdict.UNSUPPORTED:
             return result.unsupported or ""
-        case Verdict.HARNESS_ERROR:
+        case Verdict.HARNESS_ERROR | Verdict.FLAKY:
             return f"in {result.case}"
         case _:
             return ""

@@ -31,13 +31,15 @@ from rescind.messages import (
     WorkerHeartbeatEcho,
 )
 from rescind_conformance.case import Case, Profile
+from rescind_conformance.console_report import print_report
+from rescind_conformance.findings import Conversation
 from rescind_conformance.peers import CANCELED
-from rescind_conformance.report import print_report, report_json
+from rescind_conformance.report_document import report_document
 from rescind_conformance.requirements import Level, Requirement
-from rescind_conformance.runner import NothingSelected, SuiteReport, run_scheduler_suite, select_cases
+from rescind_conformance.runner import NothingSelected, Plan, SuiteReport, run_suite, select_cases
 from rescind_conformance.subjects import ProfileUnavailable, Subject
 from rescind_conformance.verdicts import CaseResult, Departure, Verdict, judge
-from rescind_conformance.world import Instance, World
+from rescind_conformance.world import World
 
 DEADLINE = 0.3
 """Seconds: only faulty schedulers make the runner wait for it."""
@@ -120,6 +122,7 @@ class ToyScheduler(threading.Thread):
 
 
 class Toy(Subject):
+    role = "scheduler"
     name = "toy"
     replay_options = "--subject toy"
 
@@ -127,18 +130,19 @@ class Toy(Subject):
         self._faults = frozenset(faults)
         self.running: list[ToyScheduler] = []
 
-    def acquire(self, profile: Profile, upcoming: Sequence[Profile]) -> Instance:
+    def open(self, conversation: Conversation, profile: Profile, upcoming: Sequence[Profile]) -> World:
         if profile is not Profile.DEFAULT:
             raise ProfileUnavailable(f"a toy has no {profile.value}")
         toy = ToyScheduler(self._faults)
         toy.start()
         self.running.append(toy)
-        return toy
+        return World(conversation, toy)
 
-    def release(self, instance: Instance) -> None:
-        assert isinstance(instance, ToyScheduler)
-        instance.stop()
-        self.running.remove(instance)
+    def leave(self, world: World) -> None:
+        world.close()
+        assert isinstance(world.instance, ToyScheduler)
+        world.instance.stop()
+        self.running.remove(world.instance)
 
     def close(self) -> None:
         assert self.running == []
@@ -161,8 +165,7 @@ CANCEL_WAITING = make_case(cancel_waiting, "S3.1", "S1.1")
 
 
 def run(*cases: Case, faults: Sequence[str] = ()) -> SuiteReport:
-    with Toy(*faults) as toy:
-        return run_scheduler_suite(toy, cases, deadline=DEADLINE)
+    return run_suite(lambda: Toy(*faults), cases, Plan(deadline=DEADLINE))
 
 
 def verdicts(report: SuiteReport) -> dict[str, str]:
@@ -301,12 +304,12 @@ OPTIONAL = result("optional", unsupported="never seen")
     ],
 )
 def test_verdicts_over_cases(results: list[CaseResult], verdict: Verdict) -> None:
-    assert judge(MUST, results).verdict is verdict
+    assert judge("scheduler", MUST, results).verdict is verdict
 
 
 def test_a_departure_counts_wherever_it_was_found() -> None:
     elsewhere = CaseResult("other", "other", ("S2.1",), departures=[Departure("S1.1", "no")])
-    assert judge(MUST, [PASSED, elsewhere]).verdict is Verdict.FAIL
+    assert judge("scheduler", MUST, [PASSED, elsewhere]).verdict is Verdict.FAIL
 
 
 def test_cases_are_selected() -> None:
@@ -325,9 +328,8 @@ def test_the_report_shows_trace_and_replay_command() -> None:
     assert "S -> C1   TaskCancelConfirm T1 canceled   (2 times)" in text
     assert "expected: C1 gets nothing about T1 more; but C1 got TaskCancelConfirm T1 canceled" in text
     assert "Replay: rescind conformance scheduler --subject toy --case test.cancel_waiting" in text
-    as_json = json.loads(json.dumps(report_json(report)))
-    assert (as_json["format"], as_json["version"]) == ("rescind-conformance-report", 1)
-    assert as_json["cases"][0]["trace"][-1]["to"] == "C1"
+    as_json = json.loads(json.dumps(report_document([report])))
+    assert as_json["runs"][0]["cases"][0]["trace"][-1]["to"] == "C1"
 
 
 @pytest.fixture
@@ -362,13 +364,15 @@ def left_behind(directory: Path) -> list[list[str]]:
 
 
 def test_the_command_leaves_nothing(command: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
-    output = tmp_path / "report.json"
-    process = command("scheduler", "--subject", "reference", "--case", "undispatched.no-worker", "--json", str(output))
+    output = tmp_path / "report"
+    process = command(
+        "scheduler", "--subject", "reference", "--case", "undispatched.no-worker", "--report", str(output)
+    )
     text, errors = process.communicate(timeout=60)
     assert process.returncode == 0, text + errors
-    assert json.loads(output.read_text())["requirements"][0]["verdict"] == "pass"
+    assert json.loads((output / "report.json").read_text())["runs"][0]["requirements"][0]["verdict"] == "pass"
     assert left_behind(tmp_path) == []
-    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

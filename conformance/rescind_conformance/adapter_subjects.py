@@ -1,0 +1,69 @@
+"""Clients and workers under test, each behind its adapter."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rescind_conformance.adapter import Adapter
+from rescind_conformance.case import Profile
+from rescind_conformance.client_world import ClientWorld
+from rescind_conformance.findings import Conversation
+from rescind_conformance.played_scheduler import PlayedScheduler
+from rescind_conformance.process import SubjectUnavailable
+from rescind_conformance.subjects import StartedSubject
+from rescind_conformance.worker_world import WorkerWorld
+
+WORLDS: Mapping[str, type[PlayedScheduler]] = {"client": ClientWorld, "worker": WorkerWorld}
+
+_MODULES: Mapping[str, str] = {"reference": "reference", "opengris-scaler": "scaler"}
+SHIPPED = tuple(_MODULES)
+"""The implementations with an adapter in this package, by the name that `--subject` takes."""
+
+
+class AdapterSubject(StartedSubject[Adapter]):
+    """A client or a worker behind an adapter, of which each case gets a fresh process."""
+
+    def __init__(self, role: str, command: Sequence[str], replay_options: str) -> None:
+        """`role` is "client" or "worker". Starts the adapter once for its name and version.
+
+        Raises `SubjectUnavailable` if that does not work.
+        """
+        super().__init__()
+        self.role = role
+        self.replay_options = replay_options
+        self._command = command
+        try:
+            first = self._launch(Profile.DEFAULT)
+            first.wait_until_ready()
+            self._spares.append((Profile.DEFAULT, first))
+        except BaseException:
+            self.close()
+            raise
+        self.name, self.version = first.hello["name"], first.hello["version"]
+
+    def launch(self, profile: Profile, directory: Path, log: Path) -> Adapter:
+        return Adapter(self.role, self._command, log, {"TMPDIR": str(directory), "PYTHONUNBUFFERED": "1"})
+
+    def open(self, conversation: Conversation, profile: Profile, upcoming: Sequence[Profile]) -> PlayedScheduler:
+        return WORLDS[self.role](conversation, self.acquire(profile, upcoming))
+
+    def leave(self, world: PlayedScheduler) -> None:
+        world.close()
+        self.end(world.adapter)
+
+
+def shipped_adapter(role: str, name: str) -> AdapterSubject:
+    """An implementation of `SHIPPED`. Raises `SubjectUnavailable`."""
+    module = f"rescind_conformance.adapters.{_MODULES[name]}_{role}"
+    return AdapterSubject(role, [sys.executable, "-m", module], f"--subject {name}")
+
+
+def adapter_by_command(role: str, command: str) -> AdapterSubject:
+    """An implementation behind the adapter that a command line starts. Raises `SubjectUnavailable`."""
+    words = shlex.split(command)
+    if not words:
+        raise SubjectUnavailable("the adapter's command is empty: give one like --adapter 'python my_adapter.py'")
+    return AdapterSubject(role, words, f"--adapter {shlex.quote(command)}")

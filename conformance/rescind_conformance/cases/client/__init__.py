@@ -1,0 +1,1 @@
+"""Cases for a client: the suite plays the scheduler."""

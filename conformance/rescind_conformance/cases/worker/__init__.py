@@ -1,0 +1,1 @@
+"""Cases for a worker: the suite plays the scheduler."""

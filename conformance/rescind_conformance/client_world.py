@@ -1,0 +1,199 @@
+"""The world of a case for a client: the suite plays the scheduler and tells the client's adapter what to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rescind.messages import (
+    CancelConfirmType,
+    Task,
+    TaskCancel,
+    TaskCancelConfirm,
+    TaskResult,
+    TaskResultType,
+)
+from rescind_conformance.adapter import Adapter, AdapterFault
+from rescind_conformance.findings import Conversation
+from rescind_conformance.peers import TaskRef, task_id_of
+from rescind_conformance.played_scheduler import Call, PlayedScheduler
+
+
+class ClientWorld(PlayedScheduler):
+    """One client under test, which `connect` brings. For one thread.
+
+    Its fence is a task: when the future of a task that was submitted and answered after all else is
+    settled, the client has handled everything before (it handles messages in order, T3), and all that it
+    had sent has come.
+    """
+
+    subject = "C1"
+
+    def __init__(self, conversation: Conversation, adapter: Adapter) -> None:
+        super().__init__(conversation, adapter)
+        self._fences = 0
+
+    def connect(self, **options: float) -> None:
+        """Have the client connect; `heartbeat_interval` and `scheduler_timeout` (seconds) need feature `timeouts`."""
+        if options:
+            self.needs("timeouts")
+        self.ask("connect", "connect()", self._fence_failure, endpoint=self.endpoint, **options)
+
+    def submit(self, name: str = "") -> TaskRef:
+        """Have the client submit a task, and take its Task. A client that cannot do this cannot be tested."""
+        name = name or f"T{len(self.names) + 1}"
+        answer = self.ask("submit", f"submit({name})", self._fence_failure, task=name)
+        task = TaskRef(bytes.fromhex(answer["task_id"]), name)
+        self.names[task.id] = name
+        if not self._wait(lambda: bool(self.waiting(task, Task))):
+            if self._fence_failure is None:
+                raise AdapterFault(f"{name} was submitted, but no Task has come\n{self.adapter.last_words()}")
+            raise self.depart(self._fence_failure, f"expected: C1 sends Task {name}; but it did not")
+        for message in self.waiting(task, Task):
+            self.inbox.remove(message)
+        return task
+
+    def submit_several(self, count: int) -> list[TaskRef]:
+        """`submit`, so often."""
+        return [self.submit() for _ in range(count)]
+
+    def start_cancel(self, task: TaskRef, *, force: bool = False, time_limit: float | None = None) -> Call:
+        """Have a thread of the client call `cancel()`, and do not wait. `time_limit` is in seconds, None gives none.
+
+        A client without the feature `force` has one kind of cancel only, which is meant by the one without.
+        """
+        if force:
+            self.needs("force")
+        if time_limit is not None:
+            self.needs("time-limit")
+        text = f"cancel({task.name}{', force' if force else ''})"
+        return self.call("cancel", text, task=task.name, force=force, time_limit=time_limit)
+
+    def open_round(self, task: TaskRef, *, force: bool = False, time_limit: float | None = None) -> Call:
+        """`start_cancel`, and take its TaskCancel."""
+        call = self.start_cancel(task, force=force, time_limit=time_limit)
+        self.expect_cancel(task, "C1.1", force=force)
+        return call
+
+    def payload(self, text: str = "the result", *, error: bool = False) -> bytes:
+        """The id of a result object that the client can read."""
+        answer = self.ask("payload", "", error=error, text=text)
+        return bytes.fromhex(answer["object_id"])
+
+    def result(
+        self, task: TaskRef, result_type: TaskResultType | int = TaskResultType.SUCCESS, text: str = ""
+    ) -> TaskResult:
+        """A TaskResult with a result object that says `text`; nothing is sent."""
+        failed = result_type != TaskResultType.SUCCESS
+        object_id = self.payload(text or f"the result of {task.name}", error=failed)
+        return TaskResult(task.id, result_type, b"", (object_id,))
+
+    def finish(
+        self, task: TaskRef, result_type: TaskResultType | int = TaskResultType.SUCCESS, text: str = ""
+    ) -> bytes:
+        """Send a TaskResult with a result object that says `text`; the object's id."""
+        result = self.result(task, result_type, text)
+        self.send(result)
+        return result.results[0]
+
+    def confirm(self, task: TaskRef, kind: CancelConfirmType | int) -> None:
+        """Send a TaskCancelConfirm."""
+        self.send(TaskCancelConfirm(task.id, kind))
+
+    def fence(self) -> None:
+        """See the class."""
+        with self.unresponsive_means("C8.1"):
+            assert self._fence_failure is not None
+            before = len(self.trace)
+            self._fences += 1
+            task = self.submit(f"F{self._fences}")
+            self.finish(task)
+            self.expect_settled(task, "finished", self._fence_failure)
+        del self.names[task.id]
+        # One line tells of it; what else came in the meantime stays.
+        since = [one for one in self.trace[before:] if task.name not in one.note and task_id_of(one.message) != task.id]
+        self.trace[before:] = since
+        self._note(f"has handled everything so far ({task.name})")
+
+    # --- expectations
+
+    def expect_cancel(self, task: TaskRef, requirement: str, *, force: bool = False) -> None:
+        """Check that a TaskCancel comes, and take it; the case cannot go on without.
+
+        Of a client without the feature `force` either flag will do.
+        """
+        self._wait(lambda: bool(self.waiting(task, TaskCancel)))
+        came = self.waiting(task, TaskCancel)
+        for message in came[:1]:
+            self.inbox.remove(message)
+        wanted = TaskCancel(task.id, force)
+        holds = bool(came) and (came[0] == wanted or "force" not in self.features)
+        happened = ", ".join(map(self.describe, came or self.inbox)) or "nothing"
+        self.check(requirement, holds, f"C1 sends {self.describe(wanted)}", f"it sent {happened}", vital=True)
+
+    def settled(self, task: TaskRef) -> list[str]:
+        """What the done-callback of the task's future has told so far."""
+        return [one.outcome for one in self.notices if one.kind == "settled" and one.task == task.name]
+
+    def expect_settled(self, task: TaskRef, outcome: str, requirement: str, *, vital: bool = True) -> bool:
+        """Check that the future is settled: `finished` or `cancelled`."""
+        self._wait(lambda: bool(self.settled(task)))
+        seen = self.settled(task)
+        happened = f"it is {seen[0]}" if seen else "it is not settled"
+        return self.check(requirement, seen[:1] == [outcome], f"{task.name} is {outcome}", happened, vital=vital)
+
+    def expect_returned(self, call: Call, value: bool, requirement: str, *, vital: bool = True) -> bool:
+        """Check that a call returns, and what."""
+        self._wait(lambda: call.returned)
+        holds = call.answer is not None and call.answer.get("returned") is value
+        return self.check(requirement, holds, f"{call.text} returns {value}", call.in_words, vital=vital)
+
+    def expect_end(self, call: Call, requirement: str = "C1.1") -> None:
+        """Check that a call returns, whatever it returns; the case cannot go on without."""
+        self.wait_for(requirement, lambda: call.returned, f"{call.text} returns", lambda: "it waits on", vital=True)
+
+    def expect_waits(self, call: Call, requirement: str, *, vital: bool = True) -> bool:
+        """Fence, then check that a call has not returned."""
+        with self.unresponsive_means(requirement):
+            self.fence()
+        return self.check(requirement, not call.returned, f"{call.text} waits", call.in_words, vital=vital)
+
+    def expect_state(self, task: TaskRef, requirement: str, *, settled: bool) -> bool:
+        """Check what `done()` and `running()` say, which never wait."""
+        answer = self.ask("state", f"done({task.name})", requirement, task=task.name)
+        seen = "settled" if answer["settled"] else "not settled"
+        expected = "settled" if settled else "not settled"
+        return self.check(requirement, answer["settled"] is settled, f"{task.name} is {expected}", f"it is {seen}")
+
+    def expect_result(self, task: TaskRef, outcome: str, requirement: str, *, text: str | None = None) -> bool:
+        """Check what `result()` gives: `value`, `error` or `cancelled`, and for the former two their text."""
+        answer = self.ask("result", f"result({task.name})", requirement, task=task.name)
+        holds = answer["outcome"] == outcome and (text is None or text in answer.get("text", ""))
+        expected = f"the result of {task.name} is {outcome}" + (f" {text!r}" if text else "")
+        happened = f"it is {answer['outcome']} {answer.get('text', '')!r}"
+        return self.check(requirement, holds, expected, happened)
+
+    def expect_outcome(self, task: TaskRef, outcome: str, requirement: str = "C5.2") -> bool:
+        """Check how the last round ended (feature `outcome`)."""
+        self.needs("outcome")
+        answer = self.ask("outcome", f"outcome({task.name})", requirement, task=task.name)
+        expected = f"the round of {task.name} ended: {outcome}"
+        return self.check(requirement, answer["outcome"] == outcome, expected, f"it says: {answer['outcome']}")
+
+    def expect_released(self, object_id: bytes, requirement: str) -> bool:
+        """Check that a payload object goes from the store (feature `release`)."""
+        self.needs("release")
+
+        def gone() -> bool:
+            return not self.ask("stored", "", object_id=object_id.hex())["returned"]
+
+        return self.poll_for(requirement, gone, "the result's object is released", "it is still stored")
+
+    def audit(self) -> None:
+        """Every future is settled once (C8.1)."""
+        times = Counter(one.task for one in self.notices if one.kind == "settled")
+        often = [name for name, count in times.items() if count > 1]
+        if often:
+            outcomes = dict.fromkeys(one.outcome for one in self.notices if one.task == often[0])
+            ran = f"the callback of {often[0]} ran {times[often[0]]} times: {' and '.join(outcomes)}"
+            others = f"; so did those of {len(often) - 1} other tasks" if often[1:] else ""
+            self.depart("C8.1", ran + others)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import signal
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from rescind_conformance.case import Case, all_cases
-from rescind_conformance.coverage import NOT_OBSERVABLE
-from rescind_conformance.report import STYLES, print_report, report_json
+from rescind_conformance.adapter_subjects import SHIPPED
+from rescind_conformance.case import ROLES, Case, all_cases
+from rescind_conformance.command_line import Opener, adapter_opener, end_on_signals, fail, scheduler_opener
+from rescind_conformance.console_report import STYLES, print_report
+from rescind_conformance.coverage import not_observable
+from rescind_conformance.known import KnownFailures, KnownFailuresError, load_known_failures
+from rescind_conformance.process import SubjectUnavailable
+from rescind_conformance.report_commands import compare_command, replay_command
+from rescind_conformance.report_files import write_report
 from rescind_conformance.requirements import SpecificationError, load_requirements
-from rescind_conformance.runner import TESTED_ROLES, NothingSelected, SuiteReport, run_scheduler_suite, select_cases
-from rescind_conformance.subjects import SUBJECTS, RunningEndpoint, Subject, SubjectUnavailable
+from rescind_conformance.runner import NothingSelected, Plan, SuiteReport, run_suite, select_cases
 from rescind_conformance.verdicts import CaseResult, Verdict
 
 app = typer.Typer(
@@ -31,15 +36,73 @@ Example: `rescind conformance scheduler --subject reference`
 """,
 )
 
-_COULD_NOT_RUN = 2
+app.command(name="compare")(compare_command)
+app.command(name="replay")(replay_command)
+
+_SHIPPED_KNOWN_FAILURES = Path(__file__).parent / "known_failures"
+
+SubjectName = Annotated[
+    str | None, typer.Option("--subject", help=f"Test this one: {', '.join(SHIPPED)}.", show_default=False)
+]
+AdapterCommand = Annotated[
+    str | None,
+    typer.Option("--adapter", help="Test what is behind the adapter that this command starts.", show_default=False),
+]
+CaseGlob = Annotated[
+    str | None, typer.Option("--case", help="Only the cases whose name matches this glob.", show_default=False)
+]
+RequirementId = Annotated[
+    str | None, typer.Option("--requirement", help="Only the cases that check this requirement.", show_default=False)
+]
+Tag = Annotated[
+    str | None,
+    typer.Option("--tag", help="Only the cases with this tag: a module's name, or field-bug-N.", show_default=False),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, help="Cases played at once. Default: one a processor.", show_default=False),
+]
+Repeat = Annotated[int, typer.Option("--repeat", min=1, help="Play each case so often; two findings are *flaky*.")]
+ShuffleSeed = Annotated[
+    int | None, typer.Option("--shuffle", help="Shuffle the order by this seed.", show_default=False)
+]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Begin no case after the first departure.")]
+KnownFailing = Annotated[
+    str | None,
+    typer.Option(
+        "--known-failing",
+        help="A TOML file of departures that are expected, or the name of one that ships: opengris-scaler.",
+        show_default=False,
+    ),
+]
+ReportDirectory = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        help="Write report.html, report.json, junit.xml and a replay file for each failure into this directory.",
+        show_default=False,
+        file_okay=False,
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show the messages of known failures, too.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What to play, and how."""
+
+    case: str | None
+    requirement: str | None
+    tag: str | None
+    plan: Plan
+    known: KnownFailures
+    report: Path | None
+    verbose: bool
 
 
 @app.command()
 def scheduler(
-    subject: Annotated[
-        str | None,
-        typer.Option(help=f"Start this scheduler and test it: {', '.join(SUBJECTS)}.", show_default=False),
-    ] = None,
+    subject: SubjectName = None,
     endpoint: Annotated[
         str | None,
         typer.Option(
@@ -47,89 +110,215 @@ def scheduler(
             show_default=False,
         ),
     ] = None,
-    case: Annotated[
-        str | None, typer.Option(help="Only the cases whose name matches this glob.", show_default=False)
-    ] = None,
-    requirement: Annotated[
-        str | None, typer.Option(help="Only the cases that check this requirement.", show_default=False)
-    ] = None,
-    json_file: Annotated[
-        Path | None,
-        typer.Option("--json", help="Write everything to this file: verdicts, traces, logs.", show_default=False),
-    ] = None,
+    case: CaseGlob = None,
+    requirement: RequirementId = None,
+    tag: Tag = None,
+    jobs: Jobs = None,
+    repeat: Repeat = 1,
+    shuffle: ShuffleSeed = None,
+    fail_fast: FailFast = False,
+    known_failing: KnownFailing = None,
+    report: ReportDirectory = None,
+    verbose: Verbose = False,
 ) -> None:
     """Play clients and workers against a scheduler, race by race, and give a verdict on each requirement.
 
     Verdicts: **pass**; **fail**; **non-strict** (a SHOULD is missed); **not reached** (each check stood behind
-    another departure); **unsupported** (optional behaviour that the scheduler does not show); **not checked** (no
-    case was run for it); **harness error** (the suite itself failed).
+    another departure); **unsupported** (optional behaviour that the subject does not show); **flaky** (the same case
+    found one thing and then another); **not checked** (no case was run for it); **harness error** (the suite itself
+    failed).
 
-    Exit status: 0 every MUST holds, 1 departures, 2 could not run.
+    Exit status: 0 every MUST holds, or fails as is known; 1 departures; 2 could not run.
 
     Examples:
 
     `rescind conformance scheduler --subject reference`
 
-    `rescind conformance scheduler --subject opengris-scaler --requirement S5.1`
+    `rescind conformance scheduler --subject opengris-scaler --known-failing opengris-scaler`
 
-    `rescind conformance scheduler --endpoint tcp://127.0.0.1:6378 --case 'crossing.*' --json report.json`
+    `rescind conformance scheduler --endpoint tcp://127.0.0.1:6378 --case 'crossing.*' --report report`
     """
-    if (subject is None) == (endpoint is None):
-        _fail("give one of --subject and --endpoint. Example: --subject reference")
-    if subject is not None and subject not in SUBJECTS:
-        _fail(f"unknown subject {subject!r}; there are: {', '.join(SUBJECTS)}")
-    signal.signal(signal.SIGTERM, _on_sigterm)
-    console = Console()
-    try:
-        cases = select_cases(case, requirement)
-        with _open_subject(subject, endpoint) as tested:
-            report = _run(tested, cases, console)
-    except (SubjectUnavailable, NothingSelected, SpecificationError) as error:
-        _fail(str(error))
-    print_report(report, console)
-    if json_file is not None:
-        json_file.write_text(json.dumps(report_json(report), indent=1) + "\n", encoding="utf-8")
-    raise typer.Exit(report.exit_status)
+    opener = scheduler_opener(subject, endpoint)
+    if endpoint is not None:
+        if jobs not in (None, 1):
+            fail("one scheduler that runs already is tested with one case at a time: leave --jobs out")
+        jobs = 1
+    choice = _choice(case, requirement, tag, jobs, repeat, shuffle, fail_fast, known_failing, report, verbose)
+    raise typer.Exit(_test({"scheduler": opener}, choice))
+
+
+@app.command()
+def client(
+    subject: SubjectName = None,
+    adapter: AdapterCommand = None,
+    case: CaseGlob = None,
+    requirement: RequirementId = None,
+    tag: Tag = None,
+    jobs: Jobs = None,
+    repeat: Repeat = 1,
+    shuffle: ShuffleSeed = None,
+    fail_fast: FailFast = False,
+    known_failing: KnownFailing = None,
+    report: ReportDirectory = None,
+    verbose: Verbose = False,
+) -> None:
+    """Play the scheduler against a client behind an adapter. Verdicts and exit status: see `scheduler --help`.
+
+    An adapter is a small program that holds the implementation; how to write one: conformance/ADAPTER.md.
+
+    Example: `rescind conformance client --adapter 'python my_adapter.py'`
+    """
+    choice = _choice(case, requirement, tag, jobs, repeat, shuffle, fail_fast, known_failing, report, verbose)
+    raise typer.Exit(_test({"client": adapter_opener("client", subject, adapter)}, choice))
+
+
+@app.command()
+def worker(
+    subject: SubjectName = None,
+    adapter: AdapterCommand = None,
+    case: CaseGlob = None,
+    requirement: RequirementId = None,
+    tag: Tag = None,
+    jobs: Jobs = None,
+    repeat: Repeat = 1,
+    shuffle: ShuffleSeed = None,
+    fail_fast: FailFast = False,
+    known_failing: KnownFailing = None,
+    report: ReportDirectory = None,
+    verbose: Verbose = False,
+) -> None:
+    """Play the scheduler against a worker behind an adapter. Verdicts and exit status: see `scheduler --help`.
+
+    Example: `rescind conformance worker --subject reference`
+    """
+    choice = _choice(case, requirement, tag, jobs, repeat, shuffle, fail_fast, known_failing, report, verbose)
+    raise typer.Exit(_test({"worker": adapter_opener("worker", subject, adapter)}, choice))
+
+
+@app.command(name="all")
+def all_roles(
+    subject: SubjectName = None,
+    tag: Tag = None,
+    jobs: Jobs = None,
+    repeat: Repeat = 1,
+    shuffle: ShuffleSeed = None,
+    fail_fast: FailFast = False,
+    known_failing: KnownFailing = None,
+    report: ReportDirectory = None,
+    verbose: Verbose = False,
+) -> None:
+    """Test an implementation's scheduler, client and worker. Exit status: the worst of the three.
+
+    Example: `rescind conformance all --subject reference`
+    """
+    choice = _choice(None, None, tag, jobs, repeat, shuffle, fail_fast, known_failing, report, verbose)
+    openers = {"scheduler": scheduler_opener(subject, None)}
+    openers |= {role: adapter_opener(role, subject, None) for role in ("client", "worker")}
+    raise typer.Exit(_test(openers, choice))
 
 
 @app.command(name="list")
-def list_requirements() -> None:
-    """List the requirements that bind a scheduler, and the cases that check each.
+def list_requirements(
+    role: Annotated[
+        str | None, typer.Option(help=f"Only what binds this role: {', '.join(ROLES)}.", show_default=False)
+    ] = None,
+    by_case: Annotated[
+        bool, typer.Option("--by-case", help="The other way round: the cases, and what each is about.")
+    ] = False,
+) -> None:
+    """List the requirements, and the cases that check each.
 
-    Example: `rescind conformance list | grep S7`
+    Examples:
+
+    `rescind conformance list --role scheduler | grep S7`
+
+    `rescind conformance list --role client --by-case`
     """
+    if role is not None and role not in ROLES:
+        fail(f"unknown role {role!r}; there are: {', '.join(ROLES)}")
     try:
         requirements = load_requirements()
     except SpecificationError as error:
-        _fail(str(error))
-    cases = all_cases()
+        fail(str(error))
     console = Console()
-    table = Table(header_style="bold")
-    for heading in ("Requirement", "Level"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("Cases", overflow="fold")
-    for one in requirements.values():
-        if one.role in TESTED_ROLES:
-            names = "\n".join(known.name for known in cases if one.id in known.requirements)
-            none = f"[dim]none: {NOT_OBSERVABLE.get(one.id, 'not written yet')}[/]"
-            table.add_row(one.id, one.level.value, names or none)
-    console.print(table)
-    console.print(f"{len(cases)} cases")
+    for shown in [role] if role is not None else ROLES:
+        cases = all_cases(shown)
+        if by_case:
+            console.print(_table_of_cases(shown, cases))
+            continue
+        table = Table(title=shown, title_justify="left", header_style="bold")
+        for heading in ("Requirement", "Level"):
+            table.add_column(heading, no_wrap=True)
+        table.add_column("Cases", overflow="fold")
+        for one in requirements.values():
+            if one.role in (shown, "all"):
+                names = "\n".join(known.name for known in cases if one.id in known.requirements)
+                none = f"[dim]none: {not_observable(shown).get(one.id, 'not written yet')}[/]"
+                table.add_row(one.id, one.level.value, names or none)
+        console.print(table)
+        console.print(f"{len(cases)} cases for a {shown}")
 
 
-def _open_subject(subject: str | None, endpoint: str | None) -> Subject:
-    if endpoint is not None:
-        return RunningEndpoint(endpoint)
-    assert subject is not None
-    return SUBJECTS[subject]()
+def _table_of_cases(role: str, cases: Sequence[Case]) -> Table:
+    table = Table(title=role, title_justify="left", header_style="bold")
+    for heading in ("Case", "Requirements", "Tags", "What happens in it"):
+        table.add_column(heading, overflow="fold")
+    for case in cases:
+        story = " ".join(case.story.split())
+        table.add_row(case.name, ", ".join(case.requirements), ", ".join(sorted(case.tags)), story)
+    return table
 
 
-def _run(subject: Subject, cases: list[Case], console: Console) -> SuiteReport:
+def _choice(
+    case: str | None,
+    requirement: str | None,
+    tag: str | None,
+    jobs: int | None,
+    repeat: int,
+    shuffle: int | None,
+    fail_fast: bool,
+    known_failing: str | None,
+    report: Path | None,
+    verbose: bool,
+) -> _Choice:
+    known = KnownFailures()
+    if known_failing is not None:
+        shipped = _SHIPPED_KNOWN_FAILURES / f"{known_failing}.toml"
+        try:
+            known = load_known_failures(shipped if shipped.is_file() else Path(known_failing))
+        except KnownFailuresError as error:
+            fail(str(error))
+    plan = Plan(jobs or os.cpu_count() or 1, repeat, shuffle, fail_fast)
+    return _Choice(case, requirement, tag, plan, known, report, verbose)
+
+
+def _test(openers: dict[str, Opener], choice: _Choice) -> int:
+    """Run the suite for each role; the worst exit status."""
+    end_on_signals()
+    console = Console()
+    reports: list[SuiteReport] = []
+    try:
+        for role, opener in openers.items():
+            cases = select_cases(choice.case, choice.requirement, choice.tag, role=role)
+            reports.append(_run(opener, cases, choice, console))
+            print_report(reports[-1], console, verbose=choice.verbose)
+    except (SubjectUnavailable, NothingSelected, SpecificationError) as error:
+        fail(str(error))
+    if choice.report is not None:
+        try:
+            write_report(choice.report, reports)
+        except OSError as error:
+            fail(f"the report cannot be written: {error}")
+        console.print(f"The report: {choice.report / 'report.html'}", highlight=False, soft_wrap=True)
+    return max(report.exit_status for report in reports)
+
+
+def _run(opener: Opener, cases: Sequence[Case], choice: _Choice, console: Console) -> SuiteReport:
     if not console.is_terminal:
-        return run_scheduler_suite(subject, cases)
+        return run_suite(opener, cases, choice.plan, known=choice.known)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("starting", total=len(cases))
+        bar = progress.add_task("starting", total=len(cases) * choice.plan.repeat)
 
         def show(case: Case, result: CaseResult | None) -> None:
             if result is None:
@@ -137,17 +326,8 @@ def _run(subject: Subject, cases: list[Case], console: Console) -> SuiteReport:
                 return
             progress.advance(bar)
             for departure in result.departures:
-                style = STYLES[Verdict.FAIL]
-                progress.console.print(f"[{style}]{departure.requirement}[/] {case.title}", highlight=False)
+                if choice.known.reason(result, departure.requirement) is None:
+                    style = STYLES[Verdict.FAIL]
+                    progress.console.print(f"[{style}]{departure.requirement}[/] {case.title}", highlight=False)
 
-        return run_scheduler_suite(subject, cases, on_case=show)
-
-
-def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
-    """Unwind as Ctrl-C does, so that everything that was started is ended."""
-    raise SystemExit(128 + number)
-
-
-def _fail(text: str) -> NoReturn:
-    typer.echo(f"rescind: {text}", err=True)
-    raise typer.Exit(_COULD_NOT_RUN)
+        return run_suite(opener, cases, choice.plan, known=choice.known, on_case=show)

@@ -1,0 +1,59 @@
+"""What the commands share: which subject is meant, how a run ends early, and how a command gives up."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from rescind_conformance.adapter_subjects import SHIPPED, adapter_by_command, shipped_adapter
+from rescind_conformance.subjects import SCHEDULERS, RunningEndpoint, Subject
+
+COULD_NOT_RUN = 2
+Opener = Callable[[], Subject]
+
+
+def scheduler_opener(subject: str | None, endpoint: str | None) -> Opener:
+    """Opens the scheduler that is meant."""
+    if (subject is None) == (endpoint is None):
+        fail("give one of --subject and --endpoint. Example: --subject reference")
+    if endpoint is not None:
+        return lambda: RunningEndpoint(endpoint)
+    assert subject is not None
+    return SCHEDULERS[_known_subject(subject)]
+
+
+def adapter_opener(role: str, subject: str | None, adapter: str | None) -> Opener:
+    """Opens the client or worker that is meant."""
+    if (subject is None) == (adapter is None):
+        fail("give one of --subject and --adapter. Example: --subject reference")
+    if adapter is not None:
+        return lambda: adapter_by_command(role, adapter)
+    assert subject is not None
+    name = _known_subject(subject)
+    return lambda: shipped_adapter(role, name)
+
+
+def end_on_signals() -> None:
+    """Unwind as Ctrl-C does when told to end, so that everything that was started is ended."""
+
+    def on_signal(number: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, on_signal)
+
+
+def fail(text: str) -> NoReturn:
+    """End the command: it could not run, and why."""
+    typer.echo(f"rescind: {text}", err=True)
+    raise typer.Exit(COULD_NOT_RUN)
+
+
+def _known_subject(subject: str) -> str:
+    if subject not in SHIPPED:
+        fail(f"unknown subject {subject!r}; there are: {', '.join(SHIPPED)}")
+    return subject

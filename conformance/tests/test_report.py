@@ -17,7 +17,15 @@ from chromium import Page, find_chromium
 from rich.console import Console
 from typer.testing import CliRunner
 
-from rescind.messages import CancelConfirmType, Task, TaskCancel, TaskCancelConfirm, TaskLog
+from rescind.messages import (
+    CancelConfirmType,
+    ClientHeartbeat,
+    ClientHeartbeatEcho,
+    Task,
+    TaskCancel,
+    TaskCancelConfirm,
+    TaskLog,
+)
 from rescind_conformance.cli import app
 from rescind_conformance.compare import agree, columns, compare
 from rescind_conformance.console_report import print_report
@@ -214,6 +222,13 @@ def test_junit_fails_where_the_run_fails() -> None:
         assert 'failures="1"' in junit_xml(report_document([report]))
 
 
+def test_junit_is_well_formed_whatever_was_said() -> None:
+    report = suite(result("case", Departure("S5.1", f"expected: C1 gets it; but C1 got {HOSTILE}")))
+    failure = ElementTree.fromstring(junit_xml(report_document([report]))).find(".//failure")
+    assert failure is not None
+    assert "</script>" in failure.attrib["message"]
+
+
 # --- diagrams
 
 
@@ -234,6 +249,22 @@ def test_a_message_that_should_not_have_come_is_marked() -> None:
     rows = rows_of(unwanted())
     assert rows[3] == Row(Kind.OFFENDING, "S", "C1", "TaskCancelConfirm T1 canceled")
     assert rows[-1] == Row(Kind.RULE, "", "", "S5.1 required: C1 gets nothing about T1 more")
+
+
+def test_the_same_words_to_another_peer_are_not_to_blame() -> None:
+    case = result("case", Departure("S5.1", unwanted().text, position=len(TRACE) + 1))
+    case.trace = [*TRACE, Entry(4, "S", "C2", CANCELED)]
+    document = report_document([suite(case)])["runs"][0]["cases"][0]
+    rows = diagram_rows(document["trace"], document["departures"], "S")
+    assert [row.receiver for row in rows if row.kind is Kind.OFFENDING] == ["C1"]
+
+
+def test_answered_heartbeats_are_not_drawn() -> None:
+    fence = [Entry(0, "C1", "S", ClientHeartbeat(), fence=True), Entry(0, "S", "C1", ClientHeartbeatEcho(), fence=True)]
+    case = result("case", missing(), trace=[*fence, *fence, *TRACE])
+    document = report_document([suite(case)])["runs"][0]["cases"][0]
+    rows = diagram_rows(document["trace"], document["departures"], "S")
+    assert [row.text for row in rows].count("ClientHeartbeatEcho") == 1
 
 
 def test_a_client_under_test_is_to_blame_for_what_it_sends() -> None:
@@ -345,6 +376,15 @@ def test_a_difference_is_marked_and_told_by_case(tmp_path: Path) -> None:
     assert answer.exit_code == 1
     assert "S5.1 in crossing.worse: fail, pass" in answer.output
     assert page.read_text().count('class="differs"') == 2
+
+
+def test_another_case_that_fails_is_a_difference() -> None:
+    """The verdict is the same in both."""
+    one = report_document([suite(result("one", missing()), result("two"))])
+    other = report_document([suite(result("one"), result("two", missing()))])
+    row = compare([one, other])["scheduler"][0]
+    assert (row["verdicts"], row["differs"]) == (["fail", "fail"], True)
+    assert [each["case"] for each in row["cases"]] == ["crossing.one", "crossing.two"]
 
 
 def test_a_role_that_one_report_lacks_is_absent() -> None:

@@ -60,7 +60,12 @@ Tag = Annotated[
 ]
 Jobs = Annotated[
     int | None,
-    typer.Option("--jobs", min=1, help="Cases played at once. Default: one a processor.", show_default=False),
+    typer.Option(
+        "--jobs",
+        min=1,
+        help="Cases played at once. Default: two a processor, since they mostly wait.",
+        show_default=False,
+    ),
 ]
 Repeat = Annotated[int, typer.Option("--repeat", min=1, help="Play each case so often; two findings are *flaky*.")]
 ShuffleSeed = Annotated[
@@ -288,7 +293,7 @@ def _choice(
             known = load_known_failures(shipped if shipped.is_file() else Path(known_failing))
         except KnownFailuresError as error:
             fail(str(error))
-    plan = Plan(jobs or os.cpu_count() or 1, repeat, shuffle, fail_fast)
+    plan = Plan(jobs or 2 * (os.cpu_count() or 1), repeat, shuffle, fail_fast)
     return _Choice(case, requirement, tag, plan, known, report, verbose)
 
 

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from rescind_conformance.console_report import STYLES
 from rescind_conformance.report_document import Document
-from rescind_conformance.requirements import Requirement
 from rescind_conformance.verdicts import Verdict
 
 ABSENT = "absent"
@@ -68,9 +67,10 @@ def _rows(runs: Sequence[Document | None]) -> list[dict[str, Any]]:
     by_id = [{one["id"]: one for one in run["requirements"]} if run is not None else {} for run in runs]
     known = {name: one for report in by_id for name, one in report.items()}
     rows = []
-    for name in sorted(known, key=lambda name: Requirement(name, known[name]["level"], "", "").sort_key):
+    for name in known:  # in the order of SPEC.md
         verdicts = [report[name]["verdict"] if name in report else ABSENT for report in by_id]
-        cases = _differing_cases([report.get(name, {}).get("cases", {}) for report in by_id])
+        everywhere = ABSENT not in verdicts  # otherwise each of its cases would differ
+        cases = _differing_cases([report[name]["cases"] for report in by_id]) if everywhere else []
         rows.append(
             {
                 "id": name,

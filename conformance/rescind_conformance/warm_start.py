@@ -121,6 +121,8 @@ def serve(control: socket.socket) -> None:
     """Fork on each request, reap on each process id, until the other side is gone."""
     from rescind import cli, scheduler  # noqa: F401 - what a child needs is imported once, here
 
+    with contextlib.suppress(SystemExit):
+        cli.app(["scheduler", "--endpoint", "none"])  # ends there; what parsing options imports is here now
     children: set[int] = set()
     while True:
         request, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 2)

@@ -1,7 +1,7 @@
 """Reference schedulers in milliseconds: forked from a process that has imported everything already.
 
-Each is a process of its own, as fresh as if it had been started, in a session of its own; what it says
-on standard output comes through a pipe, whose end is the end of the process. The process that forks them
+Each is a process of its own, as fresh as if it had been started, in a process group of its own; what it
+says on standard output comes through a pipe, whose end is the end of the process. The process that forks them
 waits for a child only when told to, so that a process id cannot pass to somebody else in between.
 """
 
@@ -62,7 +62,7 @@ class Forked:
         return True
 
     def stop(self) -> None:
-        """Kill it, with its session, and have it reaped."""
+        """Kill it, with its process group, and have it reaped."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._parent.reap(self.pid)
@@ -128,7 +128,8 @@ def serve(control: socket.socket) -> None:
         request, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 2)
         if not request:
             for pid in children:  # whoever asked for them was killed
-                os.killpg(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
             return
         if not descriptors:
             os.waitpid(int(request), 0)
@@ -140,6 +141,7 @@ def serve(control: socket.socket) -> None:
             control.close()
             _become(json.loads(request), *descriptors)
         children.add(pid)
+        os.setpgid(pid, pid)  # here, so that it can be killed as a group as soon as it is known
         for descriptor in descriptors:
             os.close(descriptor)
         control.send(str(pid).encode())
@@ -151,7 +153,6 @@ def _become(request: Mapping[str, object], output: int, errors: int) -> None:
 
     status = 1
     try:
-        os.setsid()
         os.dup2(output, 1)
         os.dup2(errors, 2)
         for descriptor in (output, errors):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -354,12 +355,12 @@ def command(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
-def left_behind(directory: Path) -> list[list[str]]:
-    """The processes that were told of a directory."""
+def left_behind(directory: Path) -> list[psutil.Process]:
+    """The processes whose temporary files are in a directory: what a run has started inherits that."""
     return [
-        process.info["cmdline"]
-        for process in psutil.process_iter(["cmdline"])
-        if any(str(directory) in argument for argument in process.info["cmdline"] or [])
+        process
+        for process in psutil.process_iter(["environ"])
+        if (process.info["environ"] or {}).get("TMPDIR", "").startswith(str(directory))
     ]
 
 
@@ -388,6 +389,19 @@ def test_a_signal_ends_everything(
     assert process.returncode not in (0, 1)
     assert left_behind(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_when_it_is_killed_what_it_has_started_ends(
+    command: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = command("scheduler", "--subject", "reference")
+    while len(left_behind(tmp_path)) < 4 and process.poll() is None:
+        os.sched_yield()
+    process.kill()
+    process.communicate(timeout=60)
+    given_up = time.monotonic() + 20
+    while alive := left_behind(tmp_path):
+        assert time.monotonic() < given_up, alive
 
 
 @pytest.mark.parametrize(

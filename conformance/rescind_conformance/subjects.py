@@ -92,6 +92,8 @@ class RunningEndpoint(Subject):
 
 
 class _Attached:
+    pid = None
+
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
 

@@ -32,6 +32,11 @@ class Instance(Protocol):
         """Where its ROUTER is bound."""
         ...
 
+    @property
+    def pid(self) -> int | None:
+        """Its process id, None if it is not known."""
+        ...
+
     def alive(self) -> bool:
         """Whether it runs, as far as can be told."""
         ...

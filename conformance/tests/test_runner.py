@@ -51,6 +51,8 @@ Faults = frozenset[str]
 class ToyScheduler(threading.Thread):
     """Echoes, dispatches to the one worker, cancels what waits, forwards results; with faults on demand."""
 
+    pid = None
+
     def __init__(self, faults: Faults) -> None:
         super().__init__(daemon=True)
         self._faults = faults

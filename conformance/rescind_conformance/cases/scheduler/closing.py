@@ -140,6 +140,7 @@ def given_back(world: World) -> None:
     owner, holder, idle, task = asked_back(world)
     last_words = asked_to_stop(world)
     last_words.wait_for(lambda: TOLD in holder.inbox)
+    holder.expect(TOLD, "S9.10", vital=True)
     holder.confirm(task, CANCELED, fence=False)
     last_words.fence(holder, owner)
     owner.expect_confirm(task, CANCELED, "S9.10", vital=True)

@@ -29,9 +29,6 @@ from rescind.trace import describe
 from rescind_conformance.peers import task_id_of
 from rescind_conformance.trace import SCHEDULER, Echoes, Entry, Heartbeats
 
-AUDITED = ("S1.1", "S1.2", "S2.4", "S4.1", "S4.4", "S7.1", "S7.2", "S7.8", "S8.2", "S9.1", "S11.4", "S11.6")
-"""The requirements that the audit can find departures from."""
-
 Report = Callable[[str, str], None]
 """Takes the requirement and what happened."""
 

@@ -304,7 +304,13 @@ def _test(openers: dict[str, Opener], choice: _Choice) -> int:
     reports: list[SuiteReport] = []
     try:
         for role, opener in openers.items():
-            cases = select_cases(choice.case, choice.requirement, choice.tag, role=role)
+            try:
+                cases = select_cases(choice.case, choice.requirement, choice.tag, role=role)
+            except NothingSelected as nothing:
+                if len(openers) == 1 or (role == list(openers)[-1] and not reports):
+                    raise
+                console.print(str(nothing), style="dim", highlight=False)
+                continue
             reports.append(_run(opener, cases, choice, console))
             print_report(reports[-1], console, verbose=choice.verbose)
     except (SubjectUnavailable, NothingSelected, SpecificationError) as error:

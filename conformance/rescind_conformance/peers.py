@@ -150,11 +150,6 @@ class Peer:
         self.silent = True
         self.world.note_event(self, "falls silent")
 
-    def resume(self) -> None:
-        """Speak again under the same routing id."""
-        self.silent = False
-        self.world.note_event(self, "speaks again")
-
     def cut(self) -> None:
         """Drop the connection without a word, as a killed process does."""
         self.gone = True

@@ -11,7 +11,7 @@ import zmq
 
 from rescind import wire
 from rescind.messages import Message, Task
-from rescind_conformance.audit import audit
+from rescind_conformance.audit import judge_scheduler_of
 from rescind_conformance.findings import Conversation, Findings
 from rescind_conformance.peers import FakeClient, FakeWorker, Peer, TaskRef, Unreadable, new_routing_id
 from rescind_conformance.trace import SCHEDULER, Entry
@@ -81,6 +81,7 @@ class World(Findings):
         self._step = 0
         self._settled = True
         self._recording = True
+        self._at_rest = False
         self._unresponsive_means: str | None = None
 
     # --- peers and tasks
@@ -175,16 +176,18 @@ class World(Findings):
 
     def come_to_rest(self) -> None:
         self.settle()
+        self._at_rest = not self.stopping
 
     def audit(self) -> None:
-        known = {departure.requirement for departure in self.departures}
-
-        def report(requirement: str, happened: str) -> None:
-            if requirement not in known:
-                known.add(requirement)
-                self.depart(requirement, f"seen in the trace: {happened}")
-
-        audit(self.trace, self.names, {worker.name for worker in self.workers}, report)
+        """Where the case has found a departure this says nothing: it would most likely be the same one."""
+        if self.departures:
+            return
+        known: set[str] = set()
+        unheard = [peer.name for peer in (*self.clients, *self.workers) if not peer.living]
+        for violation in judge_scheduler_of(self.trace, self.names, unheard=unheard, at_rest=self._at_rest):
+            if violation.requirement not in known:
+                known.add(violation.requirement)
+                self.depart(violation.requirement, f"seen in the trace: the scheduler {violation.text}")
 
     def log_tail(self) -> str:
         return self.instance.log_tail()

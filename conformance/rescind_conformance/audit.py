@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from rescind.messages import ClientDisconnect, DisconnectType
 from rescind_conformance.judge.outside import Seen, Undecided, judge_from_outside
@@ -14,24 +16,41 @@ SILENT, DROPPED = "falls silent", "drops its connection"
 """Notes of peers that the scheduler may take as lost."""
 
 
-def judge_scheduler_of(
-    trace: list[Entry], names: Mapping[bytes, str], *, unheard: Iterable[str] = (), at_rest: bool
-) -> list[Violation]:
-    """What a scheduler broke for certain. What is sent to the peers in `unheard` may not all have come.
+class Placed(NamedTuple):
+    """A violation in a trace."""
 
-    A last entry of the trace says if there were too many possible orders to tell.
+    violation: Violation
+    position: int
+    """How many entries of the trace it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What a trace shows."""
+
+    findings: Sequence[Placed]
+    undecided: bool
+    """There were too many possible orders to judge it to the end."""
+
+
+def judge_scheduler_of(
+    trace: Sequence[Entry], names: Mapping[bytes, str], *, unheard: Iterable[str] = (), at_rest: bool
+) -> Audit:
+    """What a scheduler broke for certain. What is sent to the peers in `unheard` may not all have come.
 
     A trace is judged up to where it does not show everything, or shows a frame that has no meaning: what that is
     answered is its case's business. `at_rest`: the trace ends when nothing is on its way any more.
     """
     judged, complete = _judged(trace)
-    seen = [*_seen(judged), *(_unseen(name) for name in unheard)]
+    placed = [*_seen(judged), *((_unseen(name), len(judged)) for name in unheard)]
+    seen = [one for one, _ in placed]
+    undecided = False
     try:
         findings = judge_from_outside(SchedulerJudge(names), seen, at_rest=at_rest and complete)
-    except Undecided as undecided:
-        findings = list(undecided.findings)
-        trace.append(Entry(trace[-1].step, SCHEDULER, SCHEDULER, None, f"is judged only in part: {undecided}"))
-    return [finding.violation for finding in findings]
+    except Undecided as reason:
+        findings, undecided = list(reason.findings), True
+    positions = [position for _, position in placed] + [len(judged)]
+    return Audit([Placed(one.violation, positions[one.index]) for one in findings], undecided)
 
 
 def _judged(trace: Sequence[Entry]) -> tuple[Sequence[Entry], bool]:
@@ -44,20 +63,25 @@ def _judged(trace: Sequence[Entry]) -> tuple[Sequence[Entry], bool]:
     return trace, True
 
 
-def _seen(trace: Sequence[Entry]) -> Iterator[Seen]:
-    for entry in trace:
-        if entry.sender == entry.receiver == SCHEDULER:
-            yield _hidden(EventRecord(SCHEDULER, EventKind.CLOSE_REQUESTED), "close")
-            yield _hidden(EventRecord(SCHEDULER, EventKind.GRACE_OVER), "grace")
-        elif entry.sender == entry.receiver and entry.note in (SILENT, DROPPED):
-            yield _unseen(entry.sender)
-            yield _hidden(EventRecord(SCHEDULER, EventKind.PEER_LOST, peer=entry.sender), f"loss of {entry.sender}")
-        elif entry.sender != entry.receiver:
-            came = entry.sender == SCHEDULER
-            record = MessageRecord(SCHEDULER, entry.sender, entry.receiver, entry.message, entry.note)
-            yield Seen(record, f"{entry.sender} to {entry.receiver}", came)
-            if entry.message == ClientDisconnect(DisconnectType.SHUTDOWN) and not came:
-                yield _hidden(EventRecord(SCHEDULER, EventKind.GRACE_OVER), f"grace {len(trace)}")
+def _seen(trace: Sequence[Entry]) -> Iterator[tuple[Seen, int]]:
+    for position, entry in enumerate(trace, start=1):
+        for seen in _records(entry, position):
+            yield seen, position
+
+
+def _records(entry: Entry, position: int) -> Iterator[Seen]:
+    if entry.sender == entry.receiver == SCHEDULER:
+        yield _hidden(EventRecord(SCHEDULER, EventKind.CLOSE_REQUESTED), "close")
+        yield _hidden(EventRecord(SCHEDULER, EventKind.GRACE_OVER), "grace")
+    elif entry.sender == entry.receiver and entry.note in (SILENT, DROPPED):
+        yield _unseen(entry.sender)
+        yield _hidden(EventRecord(SCHEDULER, EventKind.PEER_LOST, peer=entry.sender), f"loss of {entry.sender}")
+    elif entry.sender != entry.receiver:
+        came = entry.sender == SCHEDULER
+        record = MessageRecord(SCHEDULER, entry.sender, entry.receiver, entry.message, entry.note)
+        yield Seen(record, f"{entry.sender} to {entry.receiver}", came)
+        if entry.message == ClientDisconnect(DisconnectType.SHUTDOWN) and not came:
+            yield _hidden(EventRecord(SCHEDULER, EventKind.GRACE_OVER), f"grace {position}")
 
 
 def _hidden(event: EventRecord, lane: str) -> Seen:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -45,6 +47,7 @@ class Findings:
         self.checked: set[str] = set()
         """Requirements that an expectation has found kept."""
         self.departures: list[Departure] = []
+        self._after = ""
 
     def new_task(self, task_id: bytes | None = None) -> TaskRef:
         """A task with a new id (or this one), named T1, T2... in traces. Nothing is sent."""
@@ -65,12 +68,27 @@ class Findings:
             raise departure
         return False
 
-    def depart(self, requirement: str, text: str, *, unresponsive: bool = False) -> Departure:
+    def depart(
+        self, requirement: str, text: str, *, unresponsive: bool = False, position: int | None = None
+    ) -> Departure:
         """Record a departure, once; returns it, to be raised if the case cannot go on."""
-        departure = Departure(requirement, text, unresponsive=unresponsive, position=len(self.trace))
+        if self._after:
+            text = f"{text} (after: {self._after})"
+        departure = Departure(
+            requirement, text, unresponsive=unresponsive, position=len(self.trace) if position is None else position
+        )
         if all((known.requirement, known.text) != (requirement, text) for known in self.departures):
             self.departures.append(departure)
         return departure
+
+    @contextmanager
+    def after(self, what: str) -> Iterator[None]:
+        """Within: what was just sent, which departures then name. For cases that try one thing after another."""
+        self._after = what
+        try:
+            yield
+        finally:
+            self._after = ""
 
     def come_to_rest(self) -> None:
         """After the last word of a case: what is still on its way comes in."""
@@ -82,9 +100,9 @@ class Findings:
         """The last lines that the subject wrote, "" if they cannot be had."""
         return ""
 
-    def unsupported(self, reason: str) -> NoReturn:
-        """End the case: the subject does not show an optional behaviour."""
-        raise Unsupported(reason)
+    def unsupported(self, reason: str, lacks: str = "") -> NoReturn:
+        """End the case: the subject does not show an optional behaviour. See `Unsupported`."""
+        raise Unsupported(reason, lacks)
 
     def describe(self, message: Incoming) -> str:
         """A message in words, with the names of this case's tasks."""

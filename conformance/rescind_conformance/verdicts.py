@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
+from typing import Any
 
 from rescind_conformance.coverage import not_observable
 from rescind_conformance.recording import Recording
@@ -28,9 +30,19 @@ class Departure(Exception):
         self.unresponsive = unresponsive
         self.position = position
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Departures are found in other processes, too."""
+        made = partial(Departure, unresponsive=self.unresponsive, position=self.position)
+        return made, (self.requirement, self.text)
+
 
 class Unsupported(Exception):
     """The subject does not show an optional behaviour, so that what it must then do cannot be seen."""
+
+    def __init__(self, reason: str, lacks: str = "") -> None:
+        """`lacks`: in a word or two what is missing, alike for all cases that miss it; "" takes the reason."""
+        super().__init__(reason)
+        self.lacks = lacks or reason
 
 
 class Verdict(StrEnum):
@@ -50,7 +62,24 @@ class Verdict(StrEnum):
     FLAKY = "flaky"
     """The same case found one thing and then another."""
     HARNESS_ERROR = "harness error"
-    """The suite itself failed: says nothing about the subject."""
+    """The suite itself failed, or the adapter: says nothing about the subject."""
+
+
+class AtFault(StrEnum):
+    """Who has failed where it is not the subject."""
+
+    SUITE = "suite"
+    ADAPTER = "adapter"
+
+    @property
+    def heading(self) -> str:
+        """What to say above a harness error."""
+        if self is AtFault.SUITE:
+            return "The suite itself failed; this says nothing about the subject:"
+        return (
+            "The adapter did not do its part, so that the case could not be played; "
+            "this says nothing about the implementation:"
+        )
 
 
 @dataclass(slots=True)
@@ -64,8 +93,14 @@ class CaseResult:
     checked: set[str] = field(default_factory=set)
     unsupported: str | None = None
     """Why the rest of the case could not be seen, if it could not."""
+    lacks: str = ""
+    """The same in a word or two, see `Unsupported`."""
     harness_error: str | None = None
-    """The traceback of an exception that is not the subject's doing."""
+    """What is not the subject's doing: the traceback of an exception, or what the adapter did."""
+    at_fault: AtFault = AtFault.SUITE
+    """Whose doing it is."""
+    notes: list[str] = field(default_factory=list)
+    """What else is to be said: how the adapter failed after the first departure."""
     trace: list[Entry] = field(default_factory=list)
     log: str = ""
     """The last lines that the subject wrote, if it departed."""

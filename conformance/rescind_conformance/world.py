@@ -140,11 +140,14 @@ class World(Findings):
 
     # --- time
 
-    def settle(self) -> None:
-        """Fence all living peers, twice: then all that will come of what was sent has come."""
+    def settle(self, rounds: int = 2) -> None:
+        """Fence all living peers, twice: then all that will come of what was sent has come.
+
+        Once is enough after a fence of the only peer that has sent something.
+        """
         if self.stopping:
             return
-        for _ in range(2):
+        for _ in range(rounds):
             self.fence([peer for peer in self._peers.values() if peer.living])
         self._settled = True
 
@@ -184,10 +187,13 @@ class World(Findings):
             return
         known: set[str] = set()
         unheard = [peer.name for peer in (*self.clients, *self.workers) if not peer.living]
-        for violation in judge_scheduler_of(self.trace, self.names, unheard=unheard, at_rest=self._at_rest):
+        judged = judge_scheduler_of(self.trace, self.names, unheard=unheard, at_rest=self._at_rest)
+        for violation, position in judged.findings:
             if violation.requirement not in known:
                 known.add(violation.requirement)
-                self.depart(violation.requirement, f"seen in the trace: the scheduler {violation.text}")
+                self.depart(violation.requirement, f"seen in the trace: {violation.text}", position=position)
+        if judged.undecided:
+            self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, "is judged only in part: too many orders"))
 
     def log_tail(self) -> str:
         return self.instance.log_tail()

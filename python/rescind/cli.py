@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from rescind_conformance.cli import app as conformance_app
+from rescind_conformance.judge.command import check
 
 app = typer.Typer(
     name="rescind",
@@ -27,6 +28,7 @@ Start with `rescind demo`; then `rescind conformance scheduler --subject referen
 """,
 )
 app.add_typer(conformance_app, name="conformance")
+app.command()(check)
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:6378"
 

@@ -59,7 +59,8 @@ def run_demo(processes: int = 2) -> int:
         folder = Path(directory)
         with _cluster(folder, processes) as endpoint:
             outcomes, names = _cancel_in_every_state(endpoint, folder, processes)
-        records = read_trace((folder / "trace.jsonl").open(encoding="utf-8"))
+        with (folder / "trace.jsonl").open(encoding="utf-8") as trace:
+            records = [record for record in read_trace(trace) if isinstance(record, TraceRecord)]
     _show_messages(console, records, names)
     return 0 if _show_outcomes(console, outcomes) else 1
 
@@ -159,7 +160,7 @@ def _show_messages(console: Console, records: list[TraceRecord], names: dict[byt
     first = records[0].time if records else 0.0
     for record in records:
         sender, receiver = peers.of(record.sender), peers.of(record.receiver)
-        if not isinstance(record.message, _HEARTBEATS):
+        if record.message is not None and not isinstance(record.message, _HEARTBEATS):
             table.add_row(f"{(record.time - first) * 1000:.0f}", sender, receiver, describe(record.message, names))
     console.print(table)
 

@@ -27,6 +27,7 @@ from rescind.scheduler_machine import (
     Event,
     Forward,
     Instruction,
+    Lost,
     RebalanceDue,
     Received,
     ReleaseObjects,
@@ -38,7 +39,7 @@ from rescind.scheduler_machine import (
 )
 from rescind.serial_thread import SerialThread
 from rescind.store import SqliteStore, StoreFailed
-from rescind.trace import TraceRecord, TraceWriter
+from rescind.trace import TraceEvent, TraceRecord, TraceWriter
 
 logger = logging.getLogger(__name__)
 
@@ -211,14 +212,16 @@ class Scheduler:
                     raise wire.WireError("not one frame", f"{len(frames) - 1} frames in one message")
                 message = wire.decode(frames[1])
             except wire.WireError as error:
+                self._write_trace(_name(sender), "scheduler", None, str(error))
                 self._count_dropped(Dropped(sender, error.reason, b""))
                 continue
-            if self._trace is not None:
-                self._trace.write(TraceRecord(time.monotonic(), _name(sender), "scheduler", message))
+            self._write_trace(_name(sender), "scheduler", message)
             self._handle(Received(sender, message, frames[1], now))
         return False
 
     def _handle(self, event: Event) -> None:
+        if isinstance(event, CloseRequested | CloseExpired):
+            self._write_event("close requested" if isinstance(event, CloseRequested) else "grace over")
         for instruction in self._machine.handle(event):
             self._carry_out(instruction)
 
@@ -230,6 +233,9 @@ class Scheduler:
                 self._send_frame(to, wire.encode(message), message)
             case Dropped():
                 self._count_dropped(instruction)
+            case Lost(peer):
+                logger.warning("lost, since it was silent for too long: %s", _name(peer))
+                self._write_event("peer lost", peer=_name(peer))
             case ReleaseOwner(owner):
                 self._in_store(partial(self._store.release_owner, owner))
             case ReleaseObjects(object_ids):
@@ -253,12 +259,19 @@ class Scheduler:
 
     def _send_frame(self, to: bytes, frame: bytes, message: Message | None) -> None:
         if self._trace is not None:
-            sent = message or wire.decode(frame)
-            self._trace.write(TraceRecord(time.monotonic(), "scheduler", _name(to), sent))
+            self._write_trace("scheduler", _name(to), message or wire.decode(frame))
         try:
             self._socket.send_multipart([to, frame], zmq.NOBLOCK)
         except zmq.ZMQError as error:
             self._count_dropped(Dropped(to, f"cannot be sent: {error.strerror}", b""))
+
+    def _write_trace(self, sender: str, receiver: str, message: Message | None, note: str = "") -> None:
+        if self._trace is not None:
+            self._trace.write(TraceRecord(time.monotonic(), sender, receiver, message, note))
+
+    def _write_event(self, event: str, **details: str) -> None:
+        if self._trace is not None:
+            self._trace.write(TraceEvent(time.monotonic(), "scheduler", event, details))
 
     def _count_dropped(self, dropped: Dropped) -> None:
         self.dropped[dropped.reason] += 1

@@ -114,6 +114,13 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """`peer` has been silent for longer than its time-out (S9.1): tell the operator."""
+
+    peer: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseOwner:
     """The client `owner` is gone: release every payload object that was kept for it."""
 
@@ -137,7 +144,7 @@ class Closed:
     """The orderly shutdown is complete: every task has had its terminal message."""
 
 
-Instruction = Send | Forward | Dropped | ReleaseOwner | ReleaseObjects | Closing | Closed
+Instruction = Send | Forward | Dropped | Lost | ReleaseOwner | ReleaseObjects | Closing | Closed
 
 
 @dataclass(slots=True, eq=False)
@@ -428,9 +435,11 @@ class SchedulerMachine:
     def _on_time_passed(self, now: float) -> None:
         for identity, worker in list(self._workers.items()):
             if now - worker.last_seen > self._settings.worker_timeout:
+                self._out.append(Lost(identity))
                 self._lose_worker(identity)
         for identity, client in list(self._clients.items()):
             if now - client.last_seen > self._settings.client_timeout:
+                self._out.append(Lost(identity))
                 self._lose_client(identity, tell=True)
 
     def _on_rebalance_due(self) -> None:

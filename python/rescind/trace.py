@@ -1,14 +1,13 @@
-"""Traces: every message that a party received or sent, one JSON object a line; and messages in words.
-
-`{"time": seconds, "from": name, "to": name, "message": {...}}`, the message as `wire.to_json` writes it.
+"""Traces: every message that a party received or sent, and what else happened to it, one JSON object a line; and
+messages in words. conformance/TRACES.md describes the format.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Any, TextIO
 
 from rescind import wire
 from rescind.messages import (
@@ -49,38 +48,65 @@ class TraceRecord:
     time: float
     sender: str
     receiver: str
-    message: Message
+    message: Message | None
+    """None: a frame that is no message; `note` says why."""
+    note: str = ""
+    at: str = ""
+    """The party that recorded it; "": the scheduler."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceEvent:
+    """What happened at a party and is no message. `details` are JSON values, by name."""
+
+    time: float
+    at: str
+    event: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TraceWriter:
-    """Appends messages to a text stream. Not thread-safe; it neither opens nor closes the stream."""
+    """Appends records to a text stream. Not thread-safe; it neither opens nor closes the stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def write(self, record: TraceRecord) -> None:
-        """Append one message."""
-        value = {
-            "time": round(record.time, 6),
-            "from": record.sender,
-            "to": record.receiver,
-            "message": wire.to_json(record.message),
-        }
+    def write(self, record: TraceRecord | TraceEvent) -> None:
+        """Append one record."""
+        value: dict[str, Any] = {"time": round(record.time, 6)}
+        if isinstance(record, TraceEvent):
+            value |= {"at": record.at, "event": record.event, **record.details}
+        else:
+            value |= {"at": record.at} if record.at else {}
+            value |= {"from": record.sender, "to": record.receiver}
+            value |= {"malformed": record.note} if record.message is None else {"message": wire.to_json(record.message)}
         self._stream.write(json.dumps(value, separators=(",", ":")) + "\n")
         self._stream.flush()
 
 
-def read_trace(stream: TextIO) -> list[TraceRecord]:
+def read_trace(stream: Iterable[str]) -> list[TraceRecord | TraceEvent]:
     """The records of a trace, in order. Raises `ValueError`, naming the line, on one that is not a record."""
-    records = []
-    for number, line in enumerate(stream, start=1):
-        try:
-            value = json.loads(line)
-            record = TraceRecord(value["time"], value["from"], value["to"], wire.from_json(value["message"]))
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"line {number} of the trace is not a record: {error}") from error
-        records.append(record)
-    return records
+    return [parse_record(line, number) for number, line in enumerate(stream, start=1)]
+
+
+def parse_record(line: str, number: int) -> TraceRecord | TraceEvent:
+    """One record, from the line with this number. Raises `ValueError`, naming it, if it is not one."""
+    try:
+        return _record(json.loads(line))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"line {number} of the trace is not a record: {error}") from error
+
+
+def _record(value: dict[str, Any]) -> TraceRecord | TraceEvent:
+    time = float(value["time"])
+    if "event" in value:
+        details = {name: detail for name, detail in value.items() if name not in ("time", "at", "event")}
+        return TraceEvent(time, str(value["at"]), str(value["event"]), details)
+    ends = (str(value["from"]), str(value["to"]))
+    at = str(value.get("at", ""))
+    if "malformed" in value:
+        return TraceRecord(time, *ends, None, str(value["malformed"]), at)
+    return TraceRecord(time, *ends, wire.from_json(value["message"]), "", at)
 
 
 @dataclass(slots=True)

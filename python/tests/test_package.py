@@ -59,6 +59,11 @@ def test_the_installed_command_tests_the_installed_reference(installed: Path, tm
     assert "pass" in done.stdout
 
 
+def test_the_wheel_brings_what_authors_of_adapters_read(installed: Path) -> None:
+    for name in ("ADAPTER.md", "REPORTS.md", "adapters/template.py", "adapter.schema.json"):
+        assert (installed / "rescind_conformance" / name).is_file(), name
+
+
 def test_the_readme_gives_the_commands_that_ci_runs() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^python3 -m venv .+$", readme, re.MULTILINE)

@@ -38,7 +38,7 @@ from rescind.run_directory import RunDirectoryUnusable
 from rescind.scheduler import EndpointInUse, Scheduler
 from rescind.scheduler_machine import SchedulerSettings
 from rescind.store import SqliteStore
-from rescind.trace import read_trace
+from rescind.trace import TraceEvent, read_trace
 
 VECTORS = wire.schema_directory() / "vectors"
 ECHOES = (ClientHeartbeatEcho, WorkerHeartbeatEcho)
@@ -220,20 +220,33 @@ def test_silent_peers_are_lost() -> None:
     running.stop()
 
 
-def test_every_message_is_traced() -> None:
+def test_every_message_and_event_is_traced() -> None:
     trace = io.StringIO()
-    running = Serving(Scheduler(trace=trace, rebalance_interval=None, grace=0.0))
-    client = running.peer(b"Client|traced|1")
+    settings = SchedulerSettings(client_timeout=0.05)
+    running = Serving(Scheduler(settings=settings, trace=trace, rebalance_interval=None, grace=0.0))
+    client, silent = running.peer(b"Client|traced|1"), running.peer(b"Client|silent|1")
+    silent.fence()
+    client.socket.send(b"garbage")
     client.say(Task(b"T1"))
-    client.fence()
+    while "peer lost" not in trace.getvalue():
+        client.fence()
     running.stop()
     trace.seek(0)
-    kinds = [(record.sender, record.receiver, type(record.message)) for record in read_trace(trace)]
-    assert kinds == [
-        ("Client|traced|1", "scheduler", Task),
-        ("Client|traced|1", "scheduler", ClientHeartbeat),
-        ("scheduler", "Client|traced|1", ClientHeartbeatEcho),
-        ("scheduler", "Client|traced|1", TaskCancelConfirm),
+    seen = []
+    for record in read_trace(trace):
+        if isinstance(record, TraceEvent):
+            seen.append((record.at, record.event, *record.details.values()))
+        elif "traced" in record.sender + record.receiver:
+            said = "malformed" if record.message is None else type(record.message).__name__
+            seen.append((record.sender.partition("|")[0], record.receiver.partition("|")[0], said))
+    fences = {("Client", "scheduler", "ClientHeartbeat"), ("scheduler", "Client", "ClientHeartbeatEcho")}
+    assert [one for one in seen if one not in fences] == [
+        ("Client", "scheduler", "malformed"),
+        ("Client", "scheduler", "Task"),
+        ("scheduler", "peer lost", "Client|silent|1"),
+        ("scheduler", "close requested"),
+        ("scheduler", "Client", "TaskCancelConfirm"),
+        ("scheduler", "grace over"),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rescind.messages import CancelConfirmType
+from rescind.messages import CancelConfirmType, TaskResultType
 from rescind_conformance.case import case
 from rescind_conformance.client_world import ClientWorld
 from rescind_conformance.peers import CANCEL_FAILED, CANCEL_NOT_FOUND, CANCELED, TaskRef
@@ -165,3 +165,21 @@ def refused_again_and_again(world: ClientWorld) -> None:
         world.expect_end(again, "C4.2")
     world.finish(task)
     world.expect_settled(task, "finished", "C4.2")
+
+
+@case("C2.4", title="a result that nobody has cancelled")
+def result(world: ClientWorld) -> None:
+    """The ordinary end of a task: its result comes."""
+    task = running_task(world)
+    world.finish(task, text="what it was submitted for")
+    world.expect_settled(task, "finished", "C2.4")
+    world.expect_result(task, "value", "C2.4", text="what it was submitted for")
+
+
+@case("C2.4", title="an error that nobody has cancelled")
+def error(world: ClientWorld) -> None:
+    """The task has failed: the future is finished, with the error."""
+    task = running_task(world)
+    world.finish(task, TaskResultType.FAILED, text="what went wrong")
+    world.expect_settled(task, "finished", "C2.4")
+    world.expect_result(task, "error", "C2.4", text="what went wrong")

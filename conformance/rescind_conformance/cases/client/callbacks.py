@@ -86,7 +86,9 @@ def others_go_on(world: ClientWorld) -> None:
     """Cancels of twenty tasks wait in twenty threads. Results of other tasks are delivered in the meantime."""
     world.connect()
     tasks = world.submit_several(20)
-    calls = [world.open_round(task) for task in tasks]
+    calls = [world.start_cancel(task) for task in tasks]
+    for task in tasks:
+        world.expect_cancel(task, "C11.1")
     with world.unresponsive_means("C11.1"):
         world.fence()
     for task, call in zip(tasks, calls, strict=True):

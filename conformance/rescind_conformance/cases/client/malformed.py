@@ -39,8 +39,9 @@ def have_no_effect(
     """None of these frames, which look like a message about the task, does anything to it; the client goes on."""
     for note, parts in frames_to_send:
         world.send_frames(*parts, note=f"{note} ({sum(map(len, parts))} bytes)")
-        world.expect_nothing(requirement, about=task)
-        world.expect_state(task, requirement, settled=False)
+        with world.after(note):
+            world.expect_nothing(requirement, about=task)
+            world.expect_state(task, requirement, settled=False)
 
 
 def single(frames_to_send: Iterable[tuple[str, bytes]]) -> Iterable[tuple[str, tuple[bytes, ...]]]:
@@ -88,13 +89,17 @@ def several_frames(world: ClientWorld) -> None:
 
 @case("M1", title="a few bytes that stand for thousands of results")
 def amplified(world: ClientWorld) -> None:
-    """A TaskResult of a few bytes claims 65536 results of no size: dropped, and the client goes on."""
+    """A TaskResult of a few bytes claims 65536 results of no size, and another has a hundred that are all the same
+    4 kB: dropped, and the client goes on.
+    """
     task = running_task(world)
     frame = wire.encode(TaskResult(task.id, results=(bytes(32),)))
     results = frames.pointer_at(frame, 0, 2)
+    hundred = wire.encode(TaskResult(task.id, results=(bytes(4096), *[b"-"] * 99)))
     bent = [
         ("65536 results that weigh nothing", frames.with_word(frame, results, 1, 1 << 16 + 3)),
         ("a list longer than the frame", frames.with_word(frame, results, 1, (1 << 16 + 3) | 6)),
+        ("a hundred results that are one", frames.with_shared_elements(hundred, 0, 2)),
     ]
     have_no_effect(world, single(bent), task, "M1")
     goes_on(world, task, "M1")

@@ -132,14 +132,20 @@ def every_end_at_once(world: ClientWorld) -> None:
 
 @case("C8.2", title="the answer is as fast as it can be", field_bugs=(21,))
 def fast_answers(world: ClientWorld) -> None:
-    """Each of fifty cancels is refused the moment its TaskCancel is seen: each `cancel()` returns."""
+    """Each of fifty cancels is refused the moment its TaskCancel is seen: each `cancel()` returns.
+
+    A gap between sending and waiting is seen only if it is wider than the round trip to the suite.
+    """
     task = refused_round(world)  # at leisure it works
     answer_at_once(world, task, CANCEL_FAILED, 50)
 
 
 @case("C8.2", title="a fast answer that settles", field_bugs=(21, 22))
 def fast_ends(world: ClientWorld) -> None:
-    """Each of twenty tasks is confirmed cancelled the moment its TaskCancel is seen: each `cancel()` returns."""
+    """Each of twenty tasks is confirmed cancelled the moment its TaskCancel is seen: each `cancel()` returns.
+
+    A gap between sending and waiting is seen only if it is wider than the round trip to the suite.
+    """
     world.connect()
     for _ in range(20):
         answer_at_once(world, world.submit(), CANCELED, 1)

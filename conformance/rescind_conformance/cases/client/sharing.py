@@ -78,7 +78,7 @@ def shortest_limit(world: ClientWorld) -> None:
     world.needs("time-limit")
     task, patient = open_round(world)
     hasty = world.start_cancel(task, time_limit=0.2)
-    world.expect_returned(hasty, True, "C5.1")
+    world.expect_returned(hasty, True, "C6.2")
     expect_one_outcome(world, [hasty, patient])
 
 

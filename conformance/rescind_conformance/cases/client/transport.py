@@ -7,7 +7,7 @@ from rescind_conformance.case import case
 from rescind_conformance.cases.client.asking import open_round, running_task
 from rescind_conformance.cases.client.late import bear_with_strangers
 from rescind_conformance.client_world import ClientWorld
-from rescind_conformance.peers import CANCEL_FAILED, CANCELED, task_id_of
+from rescind_conformance.peers import CANCEL_FAILED, CANCELED, TaskRef, task_id_of
 from rescind_conformance.trace import SCHEDULER
 
 
@@ -53,11 +53,19 @@ def handled_in_order(world: ClientWorld) -> None:
 
 @case("T3", title="messages are sent in the order in which they are decided")
 def sent_in_order(world: ClientWorld) -> None:
-    """Ten tasks are submitted one after another, and cancelled: the Tasks come in order, each before its TaskCancel."""
+    """Ten tasks are submitted one after another and all of them cancelled, before the first Task has been seen: the
+    Tasks come in order, each before its TaskCancel.
+    """
     world.connect()
-    tasks = [world.submit() for _ in range(10)]
-    for task in tasks:
-        world.open_round(task)
+    tasks = []
+    for number in range(10):
+        name = f"T{number + 1}"
+        task_id = bytes.fromhex(world.ask("submit", f"submit({name})", "T3", task=name)["task_id"])
+        tasks.append(TaskRef(task_id, name))
+        world.names[task_id] = name
+    calls = [world.start_cancel(task) for task in tasks]
+    all_came = "a TaskCancel comes for each"
+    world.wait_for("T3", lambda: all(world.waiting(one, TaskCancel) for one in tasks), all_came, lambda: "it does not")
     sent = [entry.message for entry in world.trace if entry.receiver == SCHEDULER]
     order = [task_id_of(message) for message in sent if isinstance(message, Task)]
     world.check("T3", order == [task.id for task in tasks], "the Tasks come in the order of submission", "they do not")
@@ -66,6 +74,10 @@ def sent_in_order(world: ClientWorld) -> None:
         world.check(
             "T3", kinds[:2] == [Task, TaskCancel], f"Task {task.name}, then its TaskCancel", f"they came as {kinds}"
         )
+    world.inbox.clear()
+    for task, call in zip(tasks, calls, strict=True):
+        world.confirm(task, CANCELED)
+        world.expect_end(call)
 
 
 @case("C12.1", title="a heartbeat comes first of all")

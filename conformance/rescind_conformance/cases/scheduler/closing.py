@@ -165,7 +165,7 @@ def cancels_go_on(world: World) -> None:
     last_words.wait_or_end(lambda: bool(owner.waiting(unknown)) or not owner.outstanding)
     world.check("S10.1", echoes(owner, seen) > 0, f"the heartbeat of {owner.name} is echoed", "no echo came")
     owner.expect_confirm(unknown, CANCEL_NOT_FOUND, "S2.1")
-    last_words.wait_for(lambda: bool(holder.waiting(task)))
+    last_words.fence(owner, holder)
     if owner.waiting(task):
         world.unsupported(NO_WAITING)
     holder.expect_cancel(task, "S4.1", vital=True)

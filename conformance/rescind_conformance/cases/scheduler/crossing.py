@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from rescind.messages import TaskResultType
 from rescind_conformance.case import case
 from rescind_conformance.cases.scheduler.dispatched import dispatched_task
@@ -33,13 +35,15 @@ def result_crosses_forced_cancel(world: World) -> None:
 
 @case("S5.1", title="a failure crosses the cancel")
 def failure_crosses_cancel(world: World) -> None:
-    """The task raises, or its process dies by itself, as the cancel comes: the owner is told that."""
+    """The task raises, or its process dies by itself, as the cancel comes, with force or without: the owner is told
+    that.
+    """
     owner, _ = world.client(), world.worker()
-    for kind in (TaskResultType.FAILED, TaskResultType.FAILED_WORKER_DIED):
+    for kind, force in product((TaskResultType.FAILED, TaskResultType.FAILED_WORKER_DIED), (False, True)):
         task = owner.submit()
         holder = world.dispatched(task)
-        owner.cancel(task, force=True)
-        holder.expect_cancel(task, "S4.1", force=True, vital=True)
+        owner.cancel(task, force=force)
+        holder.expect_cancel(task, "S4.1", force=force, vital=True)
         owner.expect(holder.finish(task, kind), "S5.1")
 
 

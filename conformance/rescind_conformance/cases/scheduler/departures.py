@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rescind_conformance.case import case
+from rescind_conformance.cases.scheduler.losses import handled_of_lost
 from rescind_conformance.world import World
 
 
@@ -16,9 +17,10 @@ def killed_client(world: World) -> None:
     for task in (*lost, *kept):
         world.dispatched(task)
     killed.cut()
-    for one, other in zip(lost, kept, strict=True):
-        holder.finish(one)
-        staying.expect(holder.finish(other), "S11.4")
+    with world.unresponsive_means("S11.4"):
+        for one, other in zip(lost, kept, strict=True):
+            holder.finish(one)
+            staying.expect(holder.finish(other), "S11.4")
 
 
 @case("S11.4", title="tasks and cancels for a worker that was killed", field_bugs=(15,))
@@ -31,11 +33,12 @@ def killed_worker(world: World) -> None:
     for task in lost:
         world.dispatched(task)
     killed.cut()
-    for task in owner.submit_many(5):
-        owner.cancel(task, force=True)
-    for task in lost:
-        owner.cancel(task)
-    serves(world)
+    with world.unresponsive_means("S11.4"):
+        for task in owner.submit_many(5):
+            owner.cancel(task, force=True)
+        for task in lost:
+            owner.cancel(task)
+        serves(world)
 
 
 @case("S11.4", title="a client leaves in the middle of its results", field_bugs=(15,))
@@ -51,6 +54,7 @@ def leaving_client(world: World) -> None:
         results.append(holder.finish(other, fence=False))
         if number == 5:
             leaving.disconnect(fence=False)
+            handled_of_lost(leaving)
     holder.fence()
     for result in results:
         staying.expect(result, "S11.4")

@@ -57,6 +57,18 @@ def worker_heartbeats(world: World) -> None:
     echoed_once_each(world, world.worker())
 
 
+@case("S10.1", title="the heartbeats of workers without room")
+def full_worker_heartbeats(world: World) -> None:
+    """A worker that has as many tasks as it takes, and one that takes none, send five heartbeats in one breath: one
+    echo for each.
+    """
+    owner, full = world.client(), world.worker(queue_size=1)
+    world.dispatched(owner.submit())
+    with world.unresponsive_means("S10.1"):
+        for worker in (full, world.worker(queue_size=0)):
+            echoed_once_each(world, worker)
+
+
 @case("S10.1", title="a Task comes before any heartbeat")
 def task_comes_first(world: World) -> None:
     """A client's first message is a Task. It owns the task, and gets its result."""

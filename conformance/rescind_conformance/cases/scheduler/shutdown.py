@@ -72,10 +72,10 @@ def asked_to_stop(world: World) -> LastWords:
     return last_words
 
 
-def goes_home(last_words: LastWords, worker: FakeWorker) -> None:
+def goes_home(last_words: LastWords, worker: FakeWorker, requirement: str = "S9.10") -> None:
     """The worker is told to leave, and says good-bye as W4.2 asks."""
     last_words.wait_for(lambda: TOLD in worker.inbox)
-    worker.expect(TOLD, "S9.10", vital=True)
+    worker.expect(TOLD, requirement, vital=True)
     worker.leave(fence=False)
 
 
@@ -163,7 +163,7 @@ def answers_shutdown(world: World) -> None:
     answered = accepted or ClientShutdownResponse(False) in asking.inbox
     world.check("S11.6", answered, f"{asking.name} gets ClientShutdownResponse", "it got none", vital=True)
     if accepted:
-        goes_home(last_words, holder)
+        goes_home(last_words, holder, "S11.6")
         last_words.exits("S11.6")
         settles(last_words, owner, task)
     else:

@@ -81,7 +81,8 @@ def cost_of_cancel(world: World) -> None:
     with world.unrecorded(owner, f"submits and cancels: {FEW} waiting tasks, and {FEW} newest of {MANY}"):
         few = min(_cost_of_cancelling(world, owner, _submit(owner, FEW)) for _ in range(5))
         waiting = _submit(owner, MANY)
-        many = min(_cost_of_cancelling(world, owner, _pop(waiting, FEW)) for _ in range(5))
+        with world.unresponsive_means("S3.2"):
+            many = min(_cost_of_cancelling(world, owner, _pop(waiting, FEW)) for _ in range(5))
     world.check(
         "S3.2",
         many < TIMES_MORE * few,

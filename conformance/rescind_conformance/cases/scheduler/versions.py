@@ -61,7 +61,8 @@ def unknown_members(world: World) -> None:
     for sender, message in ((owner, TaskCancel(task.id)), (holder, TaskResult(task.id))):
         for number in (27, 200, 0xFFFF):
             bent = frames.with_member(wire.encode(message), number)
-            sender.send_frames(bent, note=f"a message of member {number}")
+            with world.unresponsive_means("M3"):
+                sender.send_frames(bent, note=f"a message of member {number}")
             owner.expect_nothing("M3")
             holder.expect_nothing("M3")
     owner.expect(holder.finish(task), "M3")
@@ -73,7 +74,8 @@ def members_for_others(world: World) -> None:
     owner, holder, task = dispatched_task(world)
     for message in (ClientHeartbeatEcho(), WorkerHeartbeatEcho(), ClientShutdownResponse(True)):
         for sender in (owner, holder):
-            sender.send(message)
+            with world.unresponsive_means("M3"):
+                sender.send(message)
             owner.expect_nothing("M3")
             holder.expect_nothing("M3")
     owner.expect(holder.finish(task), "M3")

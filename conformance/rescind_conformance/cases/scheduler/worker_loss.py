@@ -280,9 +280,9 @@ def deadly_task(world: World) -> None:
 
 @case("S9.5", title="a worker leaves while much is being done", field_bugs=(4, 10))
 def goodbye_in_traffic(world: World) -> None:
-    """A worker with forty tasks says good-bye while their owner cancels half of them and submits more. Whichever is
-    handled first, each cancelled task is either `canceled` with the worker or cancelled where it went, and each other
-    one has one new holder.
+    """A worker with forty tasks says good-bye while their owner cancels half of them, newest first, and submits more.
+    Whichever is handled first, each cancelled task is either `canceled` with the worker or cancelled where it went, and
+    each other one has one new holder.
     """
     owner, leaving = world.client(), world.worker(queue_size=40)
     tasks = owner.submit_many(40)
@@ -290,13 +290,28 @@ def goodbye_in_traffic(world: World) -> None:
         world.dispatched(task)
     world.worker(queue_size=100)
     leaving.leave(fence=False)
-    for task in tasks[::2]:
+    for task in reversed(tasks[::2]):
         owner.cancel(task, fence=False)
         tasks.append(owner.submit(fence=False))
     for task in (*tasks[1:40:2], *tasks[40:]):
         placed_again(world, task, "S9.5")
     for task in tasks[0:40:2]:
         fate_of_cancelled(world, owner, task)
+
+
+@case("S9.5", title="the free places of a worker that leaves")
+def goodbye_with_room(world: World) -> None:
+    """A worker that has room for more leaves with its task, which takes the only place that another has. A task that is
+    submitted then waits: the free places of the one that left went with it. The worker that comes gets it.
+    """
+    owner, leaving, task = dispatched_task(world)
+    world.worker(queue_size=1)
+    leaving.leave(fence=False)
+    placed_again(world, task, "S9.5")
+    following = owner.submit()
+    leaving.expect_nothing("S9.5", about=following)
+    world.worker()
+    owner.expect(placed_again(world, following, "S9.5").finish(following), "S9.5")
 
 
 def fate_of_cancelled(world: World, owner: FakeClient, task: TaskRef) -> None:

@@ -65,6 +65,13 @@ def without_echo(world: WorkerWorld) -> None:
     heartbeats_come(world, "no echo comes")
 
 
+@case("W5.1", title="heartbeats at the usual interval")
+def usual_interval(world: WorkerWorld) -> None:
+    """A worker that was told nothing of intervals: its next heartbeat comes well within the usual time-out of 60 s."""
+    world.start()
+    world.wait_for("W5.1", lambda: world.heartbeats >= 2, "a second heartbeat comes", lambda: "it does not")
+
+
 @case("W5.2", title="the scheduler falls silent")
 def silence(world: WorkerWorld) -> None:
     """A task runs, another waits, and nothing comes from the scheduler for longer than the time-out: by then it has

@@ -48,7 +48,8 @@ def have_no_effect(world: WorkerWorld, bent: Iterable[tuple[str, tuple[bytes, ..
     """Nothing comes of any of these, and the worker goes on."""
     for note, parts in bent:
         world.send_frames(*parts, note=f"{note} ({sum(map(len, parts))} bytes)")
-        world.expect_nothing(requirement)
+        with world.after(note):
+            world.expect_nothing(requirement)
 
 
 def goes_on(world: WorkerWorld, task: TaskRef, requirement: str = "M1") -> None:
@@ -191,7 +192,8 @@ def members_for_others(world: WorkerWorld) -> None:
         WorkerDisconnectNotification(),
     ):
         world.send(message)
-        world.expect_nothing("M3")
+        with world.after(type(message).__name__):
+            world.expect_nothing("M3")
     goes_on(world, task, "M3")
 
 
@@ -274,6 +276,6 @@ def unknown_argument_type(world: WorkerWorld) -> None:
     task = world.new_task()
     message = world.task_message(task, "return")
     arguments = tuple(replace(argument, type=5) for argument in message.function_args)
-    world.send(replace(message, function_args=arguments))
+    world.send(replace(message, function_args=arguments), note="its argument has the unknown type 5")
     world.expect_result(task, "M6", TaskResultType.FAILED)
     world.expect_not_started(task, "M6")

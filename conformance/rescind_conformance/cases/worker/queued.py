@@ -119,3 +119,37 @@ def assigned_again_and_run(world: WorkerWorld) -> None:
     world.pass_time("W1.1")
     world.expect_not_started(task, "W1.1", times=1)
     world.expect_nothing("W1.1", about=task)
+
+
+@case("W1.3", "W1.1", title="a Task comes twice while it is queued")
+def sent_twice(world: WorkerWorld) -> None:
+    """A Task that waits comes again. It runs once, and its result is told once."""
+    blocker = busy(world)
+    queued = world.new_task()
+    message = world.task_message(queued, "return")
+    for _ in range(2):
+        world.send(message)
+    world.release(blocker)
+    world.expect_result(blocker, "W1.1")
+    world.expect_result(queued, "W1.3")
+    world.pass_time("W1.3")
+    world.expect_nothing("W1.3", about=queued)
+    world.expect_not_started(queued, "W1.1", times=1)
+
+
+@case("W1.3", title="a Task comes twice while it runs")
+def sent_again(world: WorkerWorld) -> None:
+    """The Task of what runs comes again. What runs goes on, its result is told once, and nothing runs a second time."""
+    world.start()
+    task = world.new_task()
+    message = world.task_message(task, "hold")
+    world.send(message)
+    world.expect_started(task, "W1.1", vital=True)
+    world.send(message)
+    world.fence()
+    world.check("W1.3", world.runs(task), f"{task.name} goes on", "it was ended")
+    world.release(task)
+    world.expect_result(task, "W1.3")
+    world.pass_time("W1.3")
+    world.expect_nothing("W1.3", about=task)
+    world.expect_not_started(task, "W1.3", times=1)

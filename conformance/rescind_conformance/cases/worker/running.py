@@ -69,7 +69,7 @@ def force_beside_others(world: WorkerWorld) -> None:
     ended_by_force(world, tasks[1])
     for task in tasks[0::2]:
         world.release(task)
-        world.expect_result(task, "W1.1")
+        world.expect_result(task, "W2.2")
 
 
 @case("W2.2", title="several tasks are ended at once")
@@ -86,19 +86,41 @@ def force_on_several(world: WorkerWorld) -> None:
 
 @case("W2.1", "W2.2", title="what waits behind a task that is ended")
 def queue_goes_on(world: WorkerWorld) -> None:
-    """A task runs, two wait. The running one is ended by force and the first that waits cancelled, in one breath: the
-    second one is run, and only that.
+    """A task runs, two wait. The first that waits is cancelled and the running one ended by force, in one breath: the
+    second that waits is run, and only that.
     """
     world.start()
     running = world.run("hold")
     dropped, kept = world.assign("return"), world.assign("return")
-    world.cancel(running, force=True)
     world.cancel(dropped)
+    world.cancel(running, force=True)
     world.expect_confirm(dropped, CANCELED, "W2.1")
     ended_by_force(world, running)
     world.expect_result(kept, "W1.1")
     world.pass_time("W1.1")
     world.expect_not_started(dropped, "W2.1")
+
+
+@case("W1.1", "W1.2", title="a cancel crosses the start of its task")
+def cancel_crosses_start(world: WorkerWorld) -> None:
+    """Five times: a task runs, another waits. The running one is ended by force and the other cancelled, in one
+    breath, so that the other may begin before its cancel is handled. Either `canceled` alone, and it has not begun; or
+    `cancelFailed`, or `cancelNotFound` if it has ended by then, and its result.
+    """
+    world.start()
+    for _ in range(5):
+        running, other = world.run("hold"), world.assign("return")
+        world.cancel(running, force=True)
+        world.cancel(other)
+        ended_by_force(world, running)
+        answer = world.expect_word(other, "W1.2", answer=True)
+        world.inbox.remove(answer)
+        if is_confirm(answer, CANCELED):
+            world.pass_time("W1.1")
+            world.expect_not_started(other, "W2.1")
+        else:
+            world.expect_result(other, "W1.1")
+        world.expect_nothing("W1.1", about=other)
 
 
 @case("W1.2", title="force twice")
@@ -281,7 +303,7 @@ def at_once(world: WorkerWorld) -> None:
     """
     world.start(processes=4)
     tasks = [world.run("hold") for _ in range(4)]
-    for task in reversed(tasks):
+    for task in (tasks[2], tasks[0], tasks[3], tasks[1]):
         world.release(task)
         world.expect_result(task, "W1.1")
     world.expect_nothing("W1.1")
@@ -295,5 +317,6 @@ def queue(world: WorkerWorld) -> None:
     for message in [world.task_message(task, "return") for task in tasks]:
         world.send(message)
     for task in tasks:
-        world.expect_result(task, "W1.1")
+        if world.expect_result(task, "W1.1") is None:
+            return  # the others would be waited for as long
     world.expect_nothing("W1.1")

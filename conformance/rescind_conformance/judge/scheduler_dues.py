@@ -1,0 +1,125 @@
+"""What a scheduler has to send, or may send, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from rescind.messages import ClientDisconnect, Message, TaskCancel, TaskCancelConfirm
+
+Effect = tuple[object, ...]
+"""What a message does, without what it carries: two messages with the same effect differ only in their content."""
+
+
+def effect_of(message: Message) -> Effect:
+    """See `Effect`."""
+    match message:
+        case TaskCancel(_, force):
+            return TaskCancel, force
+        case TaskCancelConfirm(_, kind):
+            return TaskCancelConfirm, int(kind)
+        case ClientDisconnect(kind):
+            return ClientDisconnect, int(kind)
+        case _:
+            return (type(message),)
+
+
+@dataclass(slots=True)
+class Due:
+    """A message that must be sent; or, if `optional`, may be."""
+
+    to: str
+    message: Message
+    requirement: str
+    """That asks for it, or allows it."""
+    cause: str = ""
+    """Whose message caused it; "": it is only due at rest."""
+    echoes: int = 0
+    """With so many echoes to `cause` it is missing; 0: it has sent no heartbeat since."""
+    optional: bool = False
+    refuses: bool = False
+    """It is optional, and refuses a Task that otherwise is held (S1.3)."""
+
+
+@dataclass(slots=True)
+class Dues:
+    """What is due, oldest first. What is no longer asked for may still be sent until the echo to its cause."""
+
+    by_task: dict[bytes, list[Due]] = field(default_factory=dict)
+
+    def copy(self) -> Dues:
+        """A copy that shares nothing that can change."""
+        return Dues({task_id: [replace(due) for due in dues] for task_id, dues in self.by_task.items()})
+
+    def add(self, due: Due) -> None:
+        self.by_task.setdefault(_about(due.message), []).append(due)
+
+    def about(self, message: Message) -> list[Due]:
+        """What is due to anyone about the task of a message."""
+        return self.by_task.get(_about(message), [])
+
+    def take(self, to: str, message: Message) -> Due | None:
+        """Discharge what this message discharges; None: nothing. What must be sent goes before what may be, and the
+        same message before one that only has the same effect.
+        """
+        effect = effect_of(message)
+        among = [due for due in self.about(message) if due.to == to and effect_of(due.message) == effect]
+        among.sort(key=lambda due: (due.optional, due.message != message))
+        if not among:
+            return None
+        self.remove(among[0])
+        return among[0]
+
+    def take_elsewhere(self, message: Message) -> Due | None:
+        """Discharge what this message would discharge if it had been sent to the right peer."""
+        effect = effect_of(message)
+        for due in self.about(message):
+            if not due.optional and effect_of(due.message) == effect:
+                self.remove(due)
+                return due
+        return None
+
+    def remove(self, due: Due) -> None:
+        about = _about(due.message)
+        left = [one for one in self.by_task[about] if one is not due]
+        if left:
+            self.by_task[about] = left
+        else:
+            del self.by_task[about]
+
+    def excuse(self, due: Due) -> None:
+        """It need not be sent any more, or was missed and may come late."""
+        due.optional = True
+
+    def late(self, due: Due) -> None:
+        """It has been found missing, and will not be a second time."""
+        due.optional, due.cause, due.echoes = True, "", 0
+
+    def on_heartbeat(self, sender: str, unechoed: int) -> None:
+        """The echo to this heartbeat, the last of so many, comes after all that its sender has caused (S10.2)."""
+        for due in self:
+            if due.cause == sender and not due.echoes:
+                due.echoes = unechoed
+
+    def on_echo(self, to: str) -> list[Due]:
+        """What should have come before this echo."""
+        missing = []
+        for due in list(self):
+            if due.cause != to or not due.echoes:
+                continue
+            due.echoes -= 1
+            if due.echoes:
+                continue
+            if due.optional:
+                self.remove(due)
+            else:
+                missing.append(due)
+                self.late(due)
+        return missing
+
+    def __iter__(self) -> Iterator[Due]:
+        return (due for dues in self.by_task.values() for due in dues)
+
+
+def _about(message: Message) -> bytes:
+    return getattr(message, "task_id", b"")

@@ -1,0 +1,306 @@
+"""What the messages that a scheduler receives ask of it, and what they must not cause. They alone break nothing.
+
+What it receives either has an effect or is dropped. An effect that must be seen is *due*: it is discharged when it is
+sent, and missing when the sender of its cause has had a later heartbeat echoed (S10.2), or at rest. What is dropped
+*tempts*: if its effect is seen all the same, the requirement by which it is dropped is broken.
+"""
+
+from __future__ import annotations
+
+from rescind.messages import (
+    CancelConfirmType,
+    ClientDisconnect,
+    ClientHeartbeat,
+    ClientShutdownResponse,
+    DisconnectType,
+    GraphTask,
+    Message,
+    Task,
+    TaskCancel,
+    TaskCancelConfirm,
+    TaskLog,
+    TaskResult,
+    WorkerDisconnectNotification,
+    WorkerHeartbeat,
+)
+from rescind_conformance.judge.scheduler_books import (
+    CANCEL_FAILED,
+    CANCELED,
+    NOT_FOUND,
+    SHUTDOWN,
+    Books,
+    PeerBook,
+    TaskBook,
+)
+from rescind_conformance.judge.scheduler_dues import Effect, effect_of
+
+DISPATCH = ("", effect_of(Task(b"")))
+"""What a dropped message may tempt to: a Task to any worker."""
+
+
+def receive(books: Books, sender: str, message: Message) -> None:
+    """Take a message to the scheduler into its books."""
+    peer = books.peer(sender)
+    match message:
+        case Task():
+            _on_task(books, sender, peer, message)
+        case GraphTask():
+            _on_graph(books, sender, peer, message)
+        case TaskCancel(task_id) if task_id in books.graphs:
+            books.owe(sender, TaskCancelConfirm(task_id, NOT_FOUND), "S2.1", sender, optional=True)
+        case TaskCancel():
+            _on_cancel(books, sender, peer, message)
+        case TaskCancelConfirm(task_id, kind):
+            _on_answer(books, sender, peer, task_id, message, kind)
+        case TaskResult(task_id):
+            _on_answer(books, sender, peer, task_id, message, None)
+        case TaskLog(task_id):
+            task = books.tasks.get(task_id)
+            if task is not None and task.holder == sender and task.stage == "held":
+                books.owe(task.owner, message, "S8.4", sender)
+        case ClientHeartbeat():
+            _on_heartbeat(books, sender, peer, "client")
+        case WorkerHeartbeat():
+            if peer.role != "client" or not peer.sure:
+                peer.queue_size = message.queue_size
+            _on_heartbeat(books, sender, peer, "worker")
+        case ClientDisconnect(kind):
+            _on_disconnect(books, sender, peer, kind)
+        case WorkerDisconnectNotification() if peer.role == "worker" and not peer.lost:
+            books.lose(sender)
+        case _:
+            pass  # M3, S11.3, and what is outside of this protocol
+
+
+def _is(peer: PeerBook, role: str) -> bool:
+    """Whether the scheduler knows the peer for one of this role, alive or lost."""
+    return peer.role == role and peer.sure and not peer.vague
+
+
+def _speaks_as(peer: PeerBook, role: str) -> None:
+    """A peer that was not served yet speaks in the other role: as what it is registered, if at all, cannot be told."""
+    if peer.role not in ("", role):
+        peer.vague = True
+
+
+def _on_task(books: Books, sender: str, peer: PeerBook, message: Task) -> None:
+    task_id = message.task_id
+    task = books.tasks.get(task_id)
+    refusal = TaskCancelConfirm(task_id, NOT_FOUND)
+    if _is(peer, "worker"):
+        books.dropped[task_id] = "S11.3"
+        return
+    _speaks_as(peer, "client")
+    if task_id in books.graphs:
+        books.graphs[task_id] = ("", b"")
+        return
+    peer.role = peer.role or "client"
+    if task is not None and task.doubtful and task.owner != sender and not _is(books.peer(task.owner), "client"):
+        books.give_up(task_id, task)  # whether it is held at all, nobody knows
+    if task is not None and task.stage == "unclear":
+        books.owe(sender, refusal, "S1.3", sender, optional=True)
+    elif peer.vague:
+        if task is None or task.stage == "over":
+            books.submit(sender, message, doubtful=True)
+        else:
+            books.owe(sender, refusal, "S1.3", sender, optional=True)
+    elif peer.lost:
+        books.dropped[task_id] = "S9.8"
+        books.owe(sender, refusal, "S9.8", sender)
+    elif task is not None and task.stage == "held" and task.owner == sender:
+        task.never_again = "S1.4"
+        task.tempting |= {(sender, effect_of(refusal)): "S1.4", DISPATCH: "S1.4"}
+        if books.refusals(task):
+            books.may_refuse(sender, task_id)
+    elif task is not None and task.stage != "over":
+        books.owe(sender, refusal, "S1.3", sender)
+        task.tempting[DISPATCH] = "S1.3"
+    elif books.closing:
+        books.dropped[task_id] = "S9.10"
+        books.owe(sender, refusal, "S1.3", sender)
+    else:
+        books.submit(sender, message)
+
+
+def _on_graph(books: Books, sender: str, peer: PeerBook, message: GraphTask) -> None:
+    """Under an id that is in use it is dropped or refused; otherwise this version does not define what comes."""
+    task = books.tasks.get(message.task_id)
+    held = task is not None and task.stage in ("held", "abandoned")
+    refusal = TaskCancelConfirm(message.task_id, NOT_FOUND)
+    new = [one for one in (message.task_id, *(node.task_id for node in message.graph)) if one not in books.tasks]
+    if _is(peer, "worker"):
+        books.dropped |= dict.fromkeys(new, "S11.3")
+        return
+    _speaks_as(peer, "client")
+    peer.role = peer.role or "client"
+    if peer.lost and not peer.vague:
+        books.dropped |= dict.fromkeys(new, "S9.8")
+        books.owe(sender, refusal, "S9.8", sender, optional=True)
+    elif task is not None and held and task.owner == sender:
+        books.dropped |= dict.fromkeys(new, "S1.4")
+        task.tempting[sender, effect_of(refusal)] = "S1.4"
+    elif held or books.closing:
+        books.dropped |= dict.fromkeys(new, "S1.3")
+        books.owe(sender, refusal, "S1.3", sender, optional=peer.vague)
+    else:
+        books.graphs |= {one: (sender, message.task_id) for one in (*new, message.task_id) if one not in books.graphs}
+
+
+def _on_cancel(books: Books, sender: str, peer: PeerBook, message: TaskCancel) -> None:
+    task_id = message.task_id
+    task = books.tasks.get(task_id)
+    not_found = TaskCancelConfirm(task_id, NOT_FOUND)
+    if _is(peer, "worker"):
+        if task is not None:
+            task.tempting |= _effects_of_cancel(task, message, "S11.3")
+    elif task is not None and task.owner == sender and task.stage in ("held", "unclear"):
+        if peer.vague or peer.role == "worker":
+            books.give_up(task_id, task)
+        if task.stage == "held":
+            _on_owners_cancel(books, task_id, task, message)
+    else:
+        unsure = peer.vague or peer.role == "worker" or (task is not None and task.stage == "unclear")
+        known = task is not None and task.stage != "over"
+        requirement = "S9.8" if peer.lost else "S2.2" if known else "S2.1"
+        books.owe(sender, not_found, requirement, sender, optional=unsure)
+        if task is not None and task.stage == "held":
+            task.tempting |= _effects_of_cancel(task, message, "S2.2")
+            for kind in (CANCELED, CANCEL_FAILED):
+                task.tempting[sender, effect_of(TaskCancelConfirm(task_id, kind))] = "S2.2"
+
+
+def _effects_of_cancel(task: TaskBook, message: TaskCancel, requirement: str) -> dict[tuple[str, Effect], str]:
+    """What a TaskCancel of somebody who does not own the task must not do."""
+    effects = [(task.holder, effect_of(message))]
+    effects += [(task.owner, effect_of(said)) for said in (TaskCancelConfirm(b"", CANCELED), TaskResult(b""))]
+    return dict.fromkeys(effects, requirement)
+
+
+def _on_owners_cancel(books: Books, task_id: bytes, task: TaskBook, message: TaskCancel) -> None:
+    """Of a task that is held."""
+    if task.doubtful:
+        task.tempting[DISPATCH] = "S7.8"
+    elif not task.holder:
+        canceled = TaskCancelConfirm(task_id, CANCELED)
+        books.end(task_id, canceled, "S3.1", cause=task.owner, never_again="S3.1")
+    elif not task.round:
+        task.tempting.pop((task.owner, effect_of(TaskCancelConfirm(b"", CANCEL_FAILED))), None)
+        books.owe(task.holder, message, "S4.3" if task.refused else "S4.1", task.owner)
+        task.round, task.forced, task.asked = "owner", message.force, 1
+    else:
+        moving = task.round == "move"
+        if message.force and not task.forced:
+            books.owe(task.holder, message, "S7.5" if moving else "S6.2", task.owner)
+            task.asked += 1
+        else:
+            task.tempting[task.holder, effect_of(message)] = "S7.6" if moving else "S6.1"
+        if not moving:
+            task.tempting[task.owner, effect_of(TaskCancelConfirm(b"", CANCEL_FAILED))] = "S6.1"
+        task.taken_over = task.taken_over or moving
+        task.round, task.forced = "owner", task.forced or message.force
+
+
+def _on_answer(books: Books, sender: str, peer: PeerBook, task_id: bytes, message: Message, kind: int | None) -> None:
+    """A TaskResult (`kind` is None) or a TaskCancelConfirm."""
+    task = books.tasks.get(task_id)
+    if task is None:
+        return
+    named = kind is None or kind in set(CancelConfirmType)
+    if sender in task.places and named and kind != CANCEL_FAILED:
+        books.clear_doubt(task, sender)
+    to_owner = (task.owner, effect_of(message))
+    if task.stage == "unclear":
+        pass
+    elif sender != task.holder:
+        if task.stage == "over":
+            task.tempting[to_owner] = "S5.2" if task.finished_by == sender and kind is not None else "S8.1"
+        else:
+            dropped = "S11.3" if _is(peer, "client") else "S9.6" if peer.lost else "S8.1"
+            task.tempting |= {to_owner: dropped, DISPATCH: dropped}
+    elif not named:
+        task.tempting |= {to_owner: "M6", DISPATCH: "M6"}
+    elif kind is None:
+        _on_result(books, sender, task_id, task, message)
+    elif task.stage == "abandoned":
+        _on_last_answer(books, sender, task_id, task, kind)
+    elif task.round:
+        _on_confirm(books, sender, task_id, task, message, kind)
+    elif peer.unseen:
+        books.give_up(task_id, task)  # it may have been asked to give the task back
+    else:
+        task.tempting |= {to_owner: "S8.3", DISPATCH: "S8.3"}
+
+
+def _on_result(books: Books, holder: str, task_id: bytes, task: TaskBook, message: Message) -> None:
+    if task.stage == "abandoned":
+        books.forget(task_id, task, "S9.7")
+        task.tempting[task.owner, effect_of(message)] = "S9.7"
+    else:
+        requirement = {"owner": "S5.1", "move": "S7.4"}.get(task.round, "S1.1")
+        books.end(task_id, message, requirement, cause=holder)
+        task.finished_by = holder
+
+
+def _on_last_answer(books: Books, holder: str, task_id: bytes, task: TaskBook, kind: int) -> None:
+    """About a task whose owner is lost: only its place matters."""
+    asked = task.asked > 0
+    task.asked = max(0, task.asked - 1)
+    if kind != CANCEL_FAILED:
+        books.forget(task_id, task, "S9.7")
+        if not asked:
+            books.doubt(task, holder)  # the table takes it for its last word, S8.3 for none
+    task.tempting[task.owner, effect_of(TaskCancelConfirm(task_id, kind))] = "S9.7"
+
+
+def _on_confirm(books: Books, holder: str, task_id: bytes, task: TaskBook, message: Message, kind: int) -> None:
+    """The answer in an open round."""
+    to_owner = (task.owner, effect_of(message))
+    task.asked -= 1
+    if kind == CANCEL_FAILED:
+        if task.round == "move":
+            task.tempting |= {to_owner: "S7.2", DISPATCH: "S7.4"}
+            books.close_round(task)
+        elif task.asked > 0:
+            task.tempting[to_owner] = "S6.3"
+        else:
+            books.owe(task.owner, message, "S7.6" if task.taken_over and not task.forced else "S4.2", holder)
+            for due in books.cancels_due(task):
+                books.dues.excuse(due)
+            books.close_round(task)
+            task.refused = True
+    elif task.round == "move":
+        books.give_back(task_id, task)
+        task.tempting[to_owner] = "S7.2"
+        if books.closing:
+            canceled = TaskCancelConfirm(task_id, CANCELED)
+            books.end(task_id, canceled, "S9.10", cause=holder, never_again="S9.10")
+    else:
+        requirement = "S4.2" if not task.taken_over else "S7.5" if task.forced else "S7.6"
+        books.end(task_id, message, requirement, cause=holder, never_again="S7.8")
+
+
+def _on_heartbeat(books: Books, sender: str, peer: PeerBook, role: str) -> None:
+    if peer.role not in ("", role) and peer.sure and not peer.vague:
+        return  # S11.3
+    _speaks_as(peer, role)
+    if peer.lost and not peer.vague:
+        kind = DisconnectType.SHUTDOWN if peer.told and role == "worker" else DisconnectType.DISCONNECT
+        books.owe(sender, ClientDisconnect(kind), "S9.6" if role == "worker" else "S9.8", sender)
+    elif role == "worker" and not peer.role and books.closing:
+        books.owe(sender, SHUTDOWN, "S9.10", sender, optional=peer.told)
+    else:
+        peer.role = peer.role or role
+        peer.heartbeats += 1
+        books.dues.on_heartbeat(sender, peer.heartbeats)
+        for cause in books.causes:
+            if cause.sender == sender and not cause.echoes:
+                cause.echoes = peer.heartbeats
+
+
+def _on_disconnect(books: Books, sender: str, peer: PeerBook, kind: int) -> None:
+    if (peer.lost and not peer.vague) or _is(peer, "worker"):
+        return
+    if kind == DisconnectType.SHUTDOWN:
+        books.owe(sender, ClientShutdownResponse(accepted=False), "S11.6", sender, optional=not _is(peer, "client"))
+    elif peer.role == "client":
+        books.lose(sender, oddly=kind not in set(DisconnectType))

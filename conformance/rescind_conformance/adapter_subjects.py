@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rescind_conformance.adapter import Adapter
+from rescind_conformance.adapter import FEATURES, HELLO_SECONDS, Adapter
 from rescind_conformance.case import Profile
 from rescind_conformance.client_world import ClientWorld
 from rescind_conformance.findings import Conversation
@@ -26,8 +26,11 @@ SHIPPED = tuple(_MODULES)
 class AdapterSubject(StartedSubject[Adapter]):
     """A client or a worker behind an adapter, of which each case gets a fresh process."""
 
-    def __init__(self, role: str, command: Sequence[str], replay_options: str) -> None:
-        """`role` is "client" or "worker". Starts the adapter once for its name and version.
+    def __init__(
+        self, role: str, command: Sequence[str], replay_options: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """`role` is "client" or "worker", `environment` is added to that of its processes. Starts the adapter once
+        for its name and version.
 
         Raises `SubjectUnavailable` if that does not work.
         """
@@ -35,17 +38,23 @@ class AdapterSubject(StartedSubject[Adapter]):
         self.role = role
         self.replay_options = replay_options
         self._command = command
+        self._environment = {"PYTHONUNBUFFERED": "1", **(environment or {})}
         try:
             first = self._launch(Profile.DEFAULT)
-            first.wait_until_ready()
+            first.wait_until_ready(HELLO_SECONDS)
             self._spares.append((Profile.DEFAULT, first))
         except BaseException:
             self.close()
             raise
         self.name, self.version = first.hello["name"], first.hello["version"]
+        if unknown := first.unknown_features():
+            self.warnings = [
+                f"the adapter's hello names features that this suite does not know: {', '.join(unknown)}. "
+                f"There are: {', '.join(FEATURES)}"
+            ]
 
     def launch(self, profile: Profile, directory: Path, log: Path) -> Adapter:
-        return Adapter(self.role, self._command, log, {"TMPDIR": str(directory), "PYTHONUNBUFFERED": "1"})
+        return Adapter(self.role, self._command, log, {**self._environment, "TMPDIR": str(directory)})
 
     def open(self, conversation: Conversation, profile: Profile, upcoming: Sequence[Profile]) -> PlayedScheduler:
         return WORLDS[self.role](conversation, self.acquire(profile, upcoming))
@@ -55,15 +64,18 @@ class AdapterSubject(StartedSubject[Adapter]):
         self.end(world.adapter)
 
 
-def shipped_adapter(role: str, name: str) -> AdapterSubject:
-    """An implementation of `SHIPPED`. Raises `SubjectUnavailable`."""
+def shipped_adapter(role: str, name: str, environment: Mapping[str, str] | None = None) -> AdapterSubject:
+    """An implementation of `SHIPPED`; `environment` is added to that of its processes. Raises `SubjectUnavailable`."""
     module = f"rescind_conformance.adapters.{_MODULES[name]}_{role}"
-    return AdapterSubject(role, [sys.executable, "-m", module], f"--subject {name}")
+    return AdapterSubject(role, [sys.executable, "-m", module], f"--subject {name}", environment)
 
 
 def adapter_by_command(role: str, command: str) -> AdapterSubject:
     """An implementation behind the adapter that a command line starts. Raises `SubjectUnavailable`."""
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise SubjectUnavailable(f"the adapter's command is no command line ({error}): --adapter {command}") from error
     if not words:
         raise SubjectUnavailable("the adapter's command is empty: give one like --adapter 'python my_adapter.py'")
     return AdapterSubject(role, words, f"--adapter {shlex.quote(command)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,23 @@ from rich.table import Table
 
 from rescind_conformance.adapter_subjects import SHIPPED
 from rescind_conformance.case import ROLES, Case, all_cases
-from rescind_conformance.command_line import Opener, adapter_opener, end_on_signals, fail, scheduler_opener
-from rescind_conformance.console_report import STYLES, print_report
+from rescind_conformance.command_line import (
+    Opener,
+    adapter_opener,
+    end_on_signals,
+    fail,
+    known_failures,
+    scheduler_opener,
+)
+from rescind_conformance.console_report import STYLES, print_report, print_undecided
 from rescind_conformance.coverage import not_observable
-from rescind_conformance.known import KnownFailures, KnownFailuresError, load_known_failures
+from rescind_conformance.explorer.live_command import orders_command
+from rescind_conformance.known import KnownFailures
+from rescind_conformance.mutants.command import mutants_command
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.report_commands import compare_command, replay_command
 from rescind_conformance.report_files import write_report
-from rescind_conformance.requirements import SpecificationError, load_requirements
+from rescind_conformance.requirements import Level, SpecificationError, load_requirements
 from rescind_conformance.runner import NothingSelected, Plan, SuiteReport, run_suite, select_cases
 from rescind_conformance.verdicts import CaseResult, Verdict
 
@@ -38,8 +48,11 @@ Example: `rescind conformance scheduler --subject reference`
 
 app.command(name="compare")(compare_command)
 app.command(name="replay")(replay_command)
+app.command(name="mutants")(mutants_command)
+app.command(name="orders")(orders_command)
 
-_SHIPPED_KNOWN_FAILURES = Path(__file__).parent / "known_failures"
+_PROGRESS_SECONDS = 10.0
+"""Between two lines of progress where there is no terminal."""
 
 SubjectName = Annotated[
     str | None, typer.Option("--subject", help=f"Test this one: {', '.join(SHIPPED)}.", show_default=False)
@@ -131,9 +144,10 @@ def scheduler(
     Verdicts: **pass**; **fail**; **non-strict** (a SHOULD is missed); **not reached** (each check stood behind
     another departure); **unsupported** (optional behaviour that the subject does not show); **flaky** (the same case
     found one thing and then another); **not checked** (no case was run for it); **harness error** (the suite itself
-    failed).
+    failed, or the adapter).
 
-    Exit status: 0 every MUST holds, or fails as is known; 1 departures; 2 could not run.
+    Exit status: 0 every MUST that was tested holds, or fails as is known; 1 departures; 2 could not run, nothing was
+    tested, or the suite itself failed.
 
     Examples:
 
@@ -169,9 +183,10 @@ def client(
 ) -> None:
     """Play the scheduler against a client behind an adapter. Verdicts and exit status: see `scheduler --help`.
 
-    An adapter is a small program that holds the implementation; how to write one: conformance/ADAPTER.md.
+    An adapter is a small program that holds the implementation. How to write one: conformance/ADAPTER.md, which is
+    installed beside this package's modules, too.
 
-    Example: `rescind conformance client --adapter 'python my_adapter.py'`
+    Example: `rescind conformance client --adapter 'python my_adapter.py client'`
     """
     choice = _choice(case, requirement, tag, jobs, repeat, shuffle, fail_fast, known_failing, report, verbose)
     raise typer.Exit(_test({"client": adapter_opener("client", subject, adapter)}, choice))
@@ -286,15 +301,8 @@ def _choice(
     report: Path | None,
     verbose: bool,
 ) -> _Choice:
-    known = KnownFailures()
-    if known_failing is not None:
-        shipped = _SHIPPED_KNOWN_FAILURES / f"{known_failing}.toml"
-        try:
-            known = load_known_failures(shipped if shipped.is_file() else Path(known_failing))
-        except KnownFailuresError as error:
-            fail(str(error))
     plan = Plan(jobs or 2 * (os.cpu_count() or 1), repeat, shuffle, fail_fast)
-    return _Choice(case, requirement, tag, plan, known, report, verbose)
+    return _Choice(case, requirement, tag, plan, known_failures(known_failing), report, verbose)
 
 
 def _test(openers: dict[str, Opener], choice: _Choice) -> int:
@@ -321,12 +329,14 @@ def _test(openers: dict[str, Opener], choice: _Choice) -> int:
         except OSError as error:
             fail(f"the report cannot be written: {error}")
         console.print(f"The report: {choice.report / 'report.html'}", highlight=False, soft_wrap=True)
+    print_undecided(reports, console)
     return max(report.exit_status for report in reports)
 
 
 def _run(opener: Opener, cases: Sequence[Case], choice: _Choice, console: Console) -> SuiteReport:
     if not console.is_terminal:
-        return run_suite(opener, cases, choice.plan, known=choice.known)
+        told = ProgressLines(len(cases) * choice.plan.repeat, choice.known)
+        return run_suite(opener, cases, choice.plan, known=choice.known, on_case=told.on_case)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("starting", total=len(cases) * choice.plan.repeat)
@@ -342,3 +352,28 @@ def _run(opener: Opener, cases: Sequence[Case], choice: _Choice, console: Consol
                     progress.console.print(f"[{style}]{departure.requirement}[/] {case.title}", highlight=False)
 
         return run_suite(opener, cases, choice.plan, known=choice.known, on_case=show)
+
+
+class ProgressLines:
+    """Tells on standard error how far a run has come, where there is no terminal for a bar."""
+
+    def __init__(self, total: int, known: KnownFailures) -> None:
+        self._total = total
+        self._known = known
+        self._ended = self._failed = self._broken = 0
+        self._last = time.monotonic()
+
+    def on_case(self, case: Case, result: CaseResult | None) -> None:
+        """A case begins, or has ended."""
+        if result is None:
+            return
+        self._ended += 1
+        self._failed += any(
+            self._known.reason(result, name) is None and load_requirements()[name].level is Level.MUST
+            for name in result.departed
+        )
+        self._broken += result.harness_error is not None
+        if time.monotonic() - self._last >= _PROGRESS_SECONDS and self._ended < self._total:
+            self._last = time.monotonic()
+            broken = f", {self._broken} with a harness error" if self._broken else ""
+            typer.echo(f"{self._ended} of {self._total} cases, {self._failed} fail{broken}", err=True)

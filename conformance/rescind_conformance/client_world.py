@@ -12,10 +12,17 @@ from rescind.messages import (
     TaskResult,
     TaskResultType,
 )
-from rescind_conformance.adapter import Adapter, AdapterFault
+from rescind_conformance.adapter import Adapter
 from rescind_conformance.findings import Conversation
 from rescind_conformance.peers import TaskRef, task_id_of
 from rescind_conformance.played_scheduler import Call, PlayedScheduler
+
+FENCE = "F"
+"""The names of fences' tasks begin with it."""
+
+
+def _is_fence(name: str) -> bool:
+    return name.startswith(FENCE)
 
 
 class ClientWorld(PlayedScheduler):
@@ -31,6 +38,7 @@ class ClientWorld(PlayedScheduler):
     def __init__(self, conversation: Conversation, adapter: Adapter) -> None:
         super().__init__(conversation, adapter)
         self._fences = 0
+        self._submitted: set[bytes] = set()
 
     def connect(self, **options: float) -> None:
         """Have the client connect; `heartbeat_interval` and `scheduler_timeout` (seconds) need feature `timeouts`."""
@@ -44,9 +52,19 @@ class ClientWorld(PlayedScheduler):
         answer = self.ask("submit", f"submit({name})", self._fence_failure, task=name)
         task = TaskRef(bytes.fromhex(answer["task_id"]), name)
         self.names[task.id] = name
-        if not self._wait(lambda: bool(self.waiting(task, Task))):
+        self._submitted.add(task.id)
+
+        def strangers() -> list[bytes]:
+            return [one.task_id for one in self.inbox if isinstance(one, Task) and one.task_id not in self._submitted]
+
+        self._wait(lambda: bool(self.waiting(task, Task) or strangers()))
+        if not self.waiting(task, Task):
+            if others := strangers():
+                raise self.adapter.fault(
+                    f"submit({name}) returned the task_id {task.id.hex()}, but the Task that came has {others[0].hex()}"
+                )
             if self._fence_failure is None:
-                raise AdapterFault(f"{name} was submitted, but no Task has come\n{self.adapter.last_words()}")
+                raise self.adapter.fault(f"{name} was submitted, but no Task has come")
             raise self.depart(self._fence_failure, f"expected: C1 sends Task {name}; but it did not")
         for message in self.waiting(task, Task):
             self.inbox.remove(message)
@@ -105,7 +123,7 @@ class ClientWorld(PlayedScheduler):
             assert self._fence_failure is not None
             before = len(self.trace)
             self._fences += 1
-            task = self.submit(f"F{self._fences}")
+            task = self.submit(f"{FENCE}{self._fences}")
             self.finish(task)
             self.expect_settled(task, "finished", self._fence_failure)
         del self.names[task.id]
@@ -136,10 +154,28 @@ class ClientWorld(PlayedScheduler):
 
     def expect_settled(self, task: TaskRef, outcome: str, requirement: str, *, vital: bool = True) -> bool:
         """Check that the future is settled: `finished` or `cancelled`."""
-        self._wait(lambda: bool(self.settled(task)))
+        if not self._wait(lambda: bool(self.settled(task))):
+            self._look_for_a_callback(task, requirement)
         seen = self.settled(task)
         happened = f"it is {seen[0]}" if seen else "it is not settled"
         return self.check(requirement, seen[:1] == [outcome], f"{task.name} is {outcome}", happened, vital=vital)
+
+    def _look_for_a_callback(self, task: TaskRef, requirement: str) -> None:
+        """Before the client is blamed: raise `AdapterFault` if it is the adapter that does not tell of settled futures.
+
+        That is so if it has told of none in this case, not even of a fence's, though asked it says that they are.
+        """
+        probe = self._probe("state", task=task.name)
+        self._wait(lambda: probe.returned)
+        if not (probe.answer or {}).get("settled") or any(one.kind == "settled" for one in self.notices):
+            return
+        if not _is_fence(task.name):
+            with self.unresponsive_means(requirement):
+                self.fence()
+            return
+        raise self.adapter.fault(
+            f'{task.name} is settled, but the adapter never wrote "settled": does submit() add the done-callback?'
+        )
 
     def expect_returned(self, call: Call, value: bool, requirement: str, *, vital: bool = True) -> bool:
         """Check that a call returns, and what."""

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import typer
 
 from rescind_conformance.adapter_subjects import SHIPPED, adapter_by_command, shipped_adapter
+from rescind_conformance.known import KnownFailures, KnownFailuresError, load_known_failures
 from rescind_conformance.subjects import SCHEDULERS, RunningEndpoint, Subject
 
 COULD_NOT_RUN = 2
+_SHIPPED_KNOWN_FAILURES = Path(__file__).parent / "known_failures"
 Opener = Callable[[], Subject]
 
 
 def scheduler_opener(subject: str | None, endpoint: str | None) -> Opener:
     """Opens the scheduler that is meant."""
-    if (subject is None) == (endpoint is None):
+    if subject is not None and endpoint is not None:
+        fail("give only one of --subject and --endpoint")
+    if subject is None and endpoint is None:
         fail("give one of --subject and --endpoint. Example: --subject reference")
     if endpoint is not None:
         return lambda: RunningEndpoint(endpoint)
@@ -28,13 +33,26 @@ def scheduler_opener(subject: str | None, endpoint: str | None) -> Opener:
 
 def adapter_opener(role: str, subject: str | None, adapter: str | None) -> Opener:
     """Opens the client or worker that is meant."""
-    if (subject is None) == (adapter is None):
+    if subject is not None and adapter is not None:
+        fail("give only one of --subject and --adapter")
+    if subject is None and adapter is None:
         fail("give one of --subject and --adapter. Example: --subject reference")
     if adapter is not None:
         return lambda: adapter_by_command(role, adapter)
     assert subject is not None
     name = _known_subject(subject)
     return lambda: shipped_adapter(role, name)
+
+
+def known_failures(named: str | None) -> KnownFailures:
+    """The known failures in a file, or in the shipped one of this name."""
+    if named is None:
+        return KnownFailures()
+    shipped = _SHIPPED_KNOWN_FAILURES / f"{named}.toml"
+    try:
+        return load_known_failures(shipped if shipped.is_file() else Path(named))
+    except KnownFailuresError as error:
+        fail(str(error))
 
 
 def end_on_signals() -> None:

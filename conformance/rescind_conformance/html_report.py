@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from rescind_conformance.report_document import KNOWN, UNEXPECTED_PASS, Document
 from rescind_conformance.sequence_diagram import diagram_rows, diagram_svg
-from rescind_conformance.verdicts import Verdict
+from rescind_conformance.verdicts import AtFault, Verdict
 
 _BAD = (Verdict.FAIL, UNEXPECTED_PASS, Verdict.HARNESS_ERROR)
 _SHOWN_CASES = (*_BAD, Verdict.NON_STRICT, KNOWN)
@@ -66,7 +66,8 @@ def shown_verdict(requirement: Document) -> str:
 
 
 def _run(run: Document) -> dict[str, Any]:
-    cases = [case for case in run["cases"] if case["verdict"] in _SHOWN_CASES]
+    cases = [case for case in run["cases"] if case["verdict"] in _SHOWN_CASES and case.get("same_as") is None]
+    alike = Counter((case["name"], case.get("same_as")) for case in run["cases"])
     cases.sort(key=lambda case: _SHOWN_CASES.index(case["verdict"]))  # stable: else in the order of the run
     requirements = [{**one, "shown": shown_verdict(one)} for one in run["requirements"]]
     counts = Counter(one["shown"] for one in requirements)
@@ -78,7 +79,7 @@ def _run(run: Document) -> dict[str, Any]:
         "requirements": requirements,
         "counts": {kind: counts[kind] for kind in order if counts[kind]},
         "unsupported": unsupported,
-        "failures": [_failure(run, case) for case in cases],
+        "failures": [{**_failure(run, case), "times": 1 + alike[case["name"], case["repetition"]]} for case in cases],
         "bad": sum(case["verdict"] in _BAD for case in cases),
     }
 
@@ -106,6 +107,7 @@ def _failure(run: Document, case: Document) -> dict[str, Any]:
         "diagram": Markup(diagram_svg(rows, subject, f"{case['name']}: {case['title']}")) if rows else "",
         "messages": messages,
         "left_out": left_out,
+        "whose_fault": AtFault(case["at_fault"]).heading if case["harness_error"] else "",
     }
 
 

@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree
 
 from rescind_conformance.report_document import KNOWN, UNEXPECTED_PASS, Document
-from rescind_conformance.verdicts import Verdict
+from rescind_conformance.verdicts import AtFault, Verdict
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -54,7 +54,7 @@ def _testcase(run: Document, case: Document) -> ElementTree.Element:
     departures = "\n".join(f"{one['requirement']}: {one['text']}" for one in case["departures"])
     match case["verdict"]:
         case Verdict.HARNESS_ERROR:
-            _say(test, "error", "the suite itself failed", case["harness_error"])
+            _say(test, "error", AtFault(case["at_fault"]).heading.rstrip(":"), case["harness_error"])
         case Verdict.FAIL:
             levels = {one["id"]: one["level"] for one in run["requirements"]}
             loud = [one for one in case["departures"] if one["known"] is None]
@@ -77,7 +77,8 @@ def _testcase(run: Document, case: Document) -> ElementTree.Element:
 def _failure_text(case: Document, departures: str) -> str:
     lines = [f"  {one['from']:>3} -> {one['to']:<3} {one['words']}" for one in case["trace"] if one["shown"]]
     trace = "\n".join(lines if len(lines) <= 200 else [*lines[:100], "  ...", *lines[-100:]])
-    return f"{departures}\n\nMessages:\n{trace}\n\nReplay: {case['replay']}"
+    notes = "".join(f"\n\n{note}" for note in case["notes"])
+    return f"{departures}{notes}\n\nMessages:\n{trace}\n\nReplay: {case['replay']}"
 
 
 def _say(test: ElementTree.Element, tag: str, message: str, text: str) -> None:

@@ -25,7 +25,7 @@ from rescind.messages import (
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
-from rescind_conformance.adapter import Adapter, AdapterFault
+from rescind_conformance.adapter import Adapter
 from rescind_conformance.findings import Conversation, Findings
 from rescind_conformance.peers import Incoming, TaskRef, Unreadable, task_id_of
 from rescind_conformance.trace import SCHEDULER, Entry
@@ -44,9 +44,12 @@ class Call:
 
     text: str
     """For traces and departures: `cancel(T1)`."""
+    command: str
     answer: dict[str, Any] | None = None
     quiet: bool = False
     """Whether it stays out of the trace."""
+    probe: bool = False
+    """Whether any answer will do, `unsupported` included."""
 
     @property
     def returned(self) -> bool:
@@ -61,10 +64,18 @@ class Call:
                 return f"{self.text} has not returned"
             case {"event": "raised", "error": error}:
                 return f"{self.text} raised {error}"
-            case {"returned": returned}:
-                return f"{self.text} returned {returned}"
+            case {"returned": value} | {"settled": value}:
+                return f"{self.text} returned {value}"
+            case {"outcome": outcome, "text": str(text)}:
+                return f"{self.text} returned {outcome} {_shortened(text)!r}"
+            case {"outcome": outcome}:
+                return f"{self.text} returned {outcome}"
             case _:
                 return f"{self.text} returned"
+
+
+def _shortened(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 @dataclass(slots=True)
@@ -119,7 +130,7 @@ class PlayedScheduler(Findings):
 
     def call(self, command: str, told: str, /, **fields: Any) -> Call:
         """Send a command and do not wait. `told` says it in traces, which leave it out if it is ""."""
-        call = Call(told or command, quiet=not told)
+        call = Call(told or f"{command}()", command, quiet=not told)
         self._calls[self.adapter.command(command, **fields)] = call
         if "task" in fields:
             self._told.add(fields["task"])
@@ -138,21 +149,21 @@ class PlayedScheduler(Findings):
         if call.answer is not None and call.answer["event"] == "done":
             return call.answer
         if requirement is None:
-            raise AdapterFault(f"{call.in_words}, which the case cannot go on without\n{self.adapter.last_words()}")
+            raise self.adapter.fault(f"{call.in_words}, which the case cannot go on without")
         raise self.depart(requirement, f"expected: {call.text} returns; but {call.in_words}")
 
     def needs(self, *features: str) -> None:
         """End the case as unsupported unless the implementation has all of these optional features."""
-        missing = sorted(set(features) - self.features)
+        missing = ", ".join(sorted(set(features) - self.features))
         if missing:
-            self.unsupported(f"its adapter does not name the feature {', '.join(missing)}")
+            self.unsupported(f"its adapter does not name the feature {missing}", f"feature {missing}")
 
     # --- messages
 
-    def send(self, message: Message) -> None:
-        """Send a message to the subject."""
+    def send(self, message: Message, note: str = "") -> None:
+        """Send a message to the subject; `note` tells in traces what its words do not."""
         self._step += 1
-        self.trace.append(Entry(self._step, SCHEDULER, self.subject, message))
+        self.trace.append(Entry(self._step, SCHEDULER, self.subject, message, note))
         self._router.send_multipart([self.routing_ids[-1], wire.encode(message)])
 
     def send_frames(self, *frames: bytes, note: str, means: Message | None = None) -> None:
@@ -254,10 +265,16 @@ class PlayedScheduler(Findings):
         """Wait up to the deadline. Raises `AdapterFault` if the adapter is silent then: nothing can be said."""
         if self._wait_plainly(condition):
             return True
-        probe = self.call("ping", "")
+        probe = self._probe("ping")
         if not self._wait_plainly(lambda: probe.returned):
-            raise AdapterFault(f"the adapter does not answer any more\n{self.adapter.last_words()}")
+            raise self.adapter.silent()
         return condition()
+
+    def _probe(self, command: str, **fields: Any) -> Call:
+        """Send a command outside of what the case is about, and do not wait."""
+        call = self.call(command, "", **fields)
+        call.probe = True
+        return call
 
     def _wait_plainly(self, condition: Callable[[], bool]) -> bool:
         deadline = time.monotonic() + self._conversation.deadline
@@ -322,23 +339,20 @@ class PlayedScheduler(Findings):
         for event in self.adapter.receive():
             if "id" in event:
                 call = self._calls[event["id"]]
-                if call.text == "ping":
-                    call.answer = event
-                    continue
-                if event["event"] == "unsupported":
-                    self.unsupported(f"its adapter does not support {call.text}")
+                if event["event"] == "unsupported" and not call.probe:
+                    self.unsupported(f"its adapter does not support {call.text}", f"{call.command}()")
                 call.answer = event
                 if not call.quiet:
                     self._note(call.in_words)
             else:
                 notice = Notice(event["event"], event.get("task", ""), event.get("outcome", event.get("object_id", "")))
                 if notice.task and notice.task not in self._told:
-                    raise AdapterFault(f"of the task {notice.task!r} it was never told\n{self.adapter.last_words()}")
+                    raise self.adapter.fault(f"{notice.kind} of the task {notice.task!r}, of which it was never told")
                 self.notices.append(notice)
                 self._note(f"{notice.task} {notice.kind} {notice.outcome}".rstrip())
         if self.adapter.ended:
             self._poller.unregister(self.adapter.output)
-            raise AdapterFault(f"the adapter ended in the middle of the case\n{self.adapter.last_words()}")
+            raise self.adapter.ended_early()
 
     def _rivals(self, message: Message) -> list[Incoming]:
         return [

@@ -96,6 +96,10 @@ class Process:
         self._process.terminate()
         return True
 
+    def wait(self, seconds: float) -> int:
+        """Its exit status when it has ended. Raises `subprocess.TimeoutExpired`."""
+        return self._process.wait(seconds)
+
     def stop(self) -> None:
         """Kill its whole process group and reap it."""
         # Nothing of it may be left (macOS says EPERM of a group of zombies).

@@ -14,7 +14,7 @@ from rescind_conformance.adapter import AdapterFault
 from rescind_conformance.case import Profile
 from rescind_conformance.command_line import Opener, adapter_opener, end_on_signals, fail, scheduler_opener
 from rescind_conformance.compare import agree, columns, compare, print_comparison
-from rescind_conformance.console_report import print_report
+from rescind_conformance.console_report import print_report, print_undecided
 from rescind_conformance.findings import Conversation
 from rescind_conformance.html_report import render_comparison
 from rescind_conformance.process import SubjectUnavailable
@@ -93,7 +93,10 @@ def _opener(document: dict[str, Any], subject: str | None, endpoint: str | None,
     if role not in _ROLES:
         raise UnreadableReplay(f"unknown role {role!r}; there are: {', '.join(_ROLES)}")
     if (subject, endpoint, adapter) == (None, None, None):
-        words = shlex.split(str(document["subject"].get("options", "")))
+        try:
+            words = shlex.split(str(document["subject"].get("options", "")))
+        except ValueError as error:
+            raise UnreadableReplay(f"the subject's options cannot be read: {error}") from error
         chosen = dict(zip(words[::2], words[1::2], strict=False))
         subject, endpoint, adapter = (chosen.get(f"--{name}") for name in ("subject", "endpoint", "adapter"))
         if (subject, endpoint, adapter) == (None, None, None):
@@ -115,6 +118,7 @@ def _play_case(document: dict[str, Any], opener: Opener) -> int:
     report = run_suite(opener, cases, Plan())
     console = Console()
     print_report(report, console)
+    print_undecided([report], console)
     if report.exit_status == 2:
         return 2
     departed = {name for result in report.results for name in result.departed}

@@ -130,6 +130,9 @@ def report_validator() -> Any:
 def _run(report: SuiteReport) -> Document:
     counts = Counter(one.verdict for one in report.verdicts)
     stories = {case.name: case.story for case in all_cases(report.role)}
+    first: dict[tuple[str, ...], int] = {}
+    for result in report.results:
+        first.setdefault(_finding(result), result.repetition)
     return {
         "role": report.role,
         "subject": {"name": report.subject, "version": report.subject_version, "options": report.replay_options},
@@ -137,10 +140,19 @@ def _run(report: SuiteReport) -> Document:
         "seconds": round(report.seconds, 3),
         "exit_status": report.exit_status,
         "unexpected": report.unexpected,
+        "undecided": report.undecided,
+        "warnings": list(report.warnings),
         "counts": {kind.value: counts[kind] for kind in Verdict if counts[kind]},
         "requirements": [_requirement(report, one) for one in report.verdicts],
-        "cases": [_case(report, result, stories.get(result.case, "")) for result in report.results],
+        "cases": [
+            _case(report, result, stories.get(result.case, ""), first[_finding(result)]) for result in report.results
+        ],
     }
+
+
+def _finding(result: CaseResult) -> tuple[str, ...]:
+    """What a case found: repetitions that are alike in this are told once."""
+    return result.case, str(result.unsupported), str(result.harness_error), *(one.text for one in result.departures)
 
 
 def _requirement(report: SuiteReport, one: RequirementVerdict) -> Document:
@@ -157,8 +169,9 @@ def _requirement(report: SuiteReport, one: RequirementVerdict) -> Document:
     }
 
 
-def _case(report: SuiteReport, result: CaseResult, story: str) -> Document:
-    seen = bool(result.departures or result.harness_error)
+def _case(report: SuiteReport, result: CaseResult, story: str, first: int) -> Document:
+    again = result.repetition != first
+    seen = bool(result.departures or result.harness_error) and not again
     return {
         "name": result.case,
         "title": result.title,
@@ -170,12 +183,15 @@ def _case(report: SuiteReport, result: CaseResult, story: str) -> Document:
         "departures": list(_departures(report, result)),
         "unsupported": result.unsupported,
         "harness_error": result.harness_error,
+        "at_fault": None if result.harness_error is None else result.at_fault.value,
+        "notes": list(result.notes),
         "seconds": round(result.seconds, 3),
         "replay": replay_command(report, result),
         "replay_file": replay_name(result) if result.departures else None,
         "tasks": {name: task_id.hex() for task_id, name in result.names.items()} if seen else {},
         "trace": trace_json(result.trace, result.names) if seen else [],
-        "log": result.log,
+        "log": "" if again else result.log,
+        "same_as": first if again else None,
     }
 
 

@@ -6,21 +6,33 @@ import fnmatch
 import threading
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
+from rescind_conformance.adapter import AdapterFault
 from rescind_conformance.case import Case, all_cases
 from rescind_conformance.findings import Conversation, Findings, Interrupted
 from rescind_conformance.known import KnownFailures
 from rescind_conformance.recording import Recorder
 from rescind_conformance.requirements import Requirement, load_requirements
 from rescind_conformance.subjects import ProfileUnavailable, Subject
-from rescind_conformance.verdicts import CaseResult, Departure, RequirementVerdict, Unsupported, judge
+from rescind_conformance.verdicts import (
+    AtFault,
+    CaseResult,
+    Departure,
+    RequirementVerdict,
+    Unsupported,
+    Verdict,
+    judge,
+)
 
 DEADLINE = 10.0
 """Seconds after which an echo that has not come is taken as missing. Only bounds a hang."""
+_UNDECIDED = {Verdict.UNSUPPORTED, Verdict.NOT_CHECKED, Verdict.NOT_REACHED, Verdict.HARNESS_ERROR}
+_FIRST_COMMANDS = ("connect()", "start()")
+"""Without which an adapter can do nothing."""
 
 
 class NothingSelected(Exception):
@@ -54,6 +66,8 @@ class SuiteReport:
     verdicts: Sequence[RequirementVerdict]
     seconds: float
     known: KnownFailures
+    warnings: Sequence[str] = ()
+    """What to know of the subject, a line each."""
 
     @property
     def unexpected(self) -> list[str]:
@@ -62,13 +76,34 @@ class SuiteReport:
 
     @property
     def exit_status(self) -> int:
-        """0: every MUST that was tested holds, or fails as is known. 1: otherwise. 2: the suite itself failed.
+        """0: every MUST that was tested holds, or fails as is known. 1: otherwise. 2: the suite itself failed, or an
+        adapter, or nothing was tested.
 
         What the subject does not show (unsupported) is no departure; what could not be reached is.
         """
-        if any(result.harness_error is not None for result in self.results):
+        if self.broken or self.undecided:
             return 2
         return 1 if self.unexpected else 0
+
+    @property
+    def broken(self) -> int:
+        """How many cases ended with a harness error."""
+        return sum(result.harness_error is not None for result in self.results)
+
+    @property
+    def undecided(self) -> str:
+        """Why no requirement at all was decided, in a sentence; "" if one was."""
+        if not {one.verdict for one in self.verdicts} <= _UNDECIDED:
+            return ""
+        lacking = Counter(result.lacks for result in self.results if result.lacks)
+        for first in _FIRST_COMMANDS:
+            if first in lacking:  # whatever else is missing comes behind it
+                answers = f'the adapter answers "unsupported" to {first.removesuffix("()")}'
+                return f"Nothing was tested: {answers}: fill in the template's TODOs."
+        reasons = [f"unsupported: {what} ({cases_in_words(count)})" for what, count in lacking.most_common()]
+        if self.broken:
+            reasons.append(f"{cases_in_words(self.broken)} ended with a harness error")
+        return f"Nothing was tested: {'; '.join(reasons) or 'no case checks what was asked for'}."
 
 
 def select_cases(
@@ -123,7 +158,13 @@ def run_suite(
         verdicts,
         time.monotonic() - began,
         known,
+        subject.warnings,
     )
+
+
+def cases_in_words(count: int) -> str:
+    """`1 case`, `2 cases`."""
+    return f"{count} case{'' if count == 1 else 's'}"
 
 
 class _Run:
@@ -175,7 +216,7 @@ class _Run:
                 conversation = Conversation(recorder.context, self._plan.deadline, self._stop)
                 while (taken := self._take()) is not None:
                     case, repetition, upcoming = taken
-                    result = _run_case(conversation, recorder, subject, case, upcoming)
+                    result = play_case(conversation, recorder, subject, case, upcoming)
                     self._note(case, replace(result, repetition=repetition))
         except Interrupted:
             pass
@@ -221,15 +262,19 @@ def _relevant(cases: Sequence[Case], results: Sequence[CaseResult]) -> list[Requ
     return [one for one in requirements.values() if one.id in touched]
 
 
-def _run_case(
-    conversation: Conversation, recorder: Recorder, subject: Subject, case: Case, upcoming: Sequence[Case]
+def play_case(
+    conversation: Conversation, recorder: Recorder, subject: Subject, case: Case, upcoming: Sequence[Case] = ()
 ) -> CaseResult:
+    """Play one case in this thread, whose conversation and recorder these are. `upcoming`: see `Subject.open`.
+
+    Raises `SubjectUnavailable` when the subject does not start, and `Interrupted`.
+    """
     result = CaseResult(case.name, case.title, case.requirements, role=case.role)
     began = time.monotonic()
     try:
         world = subject.open(conversation, case.profile, [one.profile for one in upcoming])
     except ProfileUnavailable as reason:
-        result.unsupported = str(reason)
+        result.unsupported = result.lacks = str(reason)
         return result
     recorder.begin(world.trace)
     try:
@@ -252,9 +297,15 @@ def _play(case: Case, world: Findings, result: CaseResult) -> None:
         if departure not in world.departures:
             world.departures.append(departure)
     except Unsupported as reason:
-        result.unsupported = str(reason)
+        result.unsupported, result.lacks = str(reason), reason.lacks
     except Interrupted:
         raise
+    except AdapterFault as fault:
+        if world.departures:
+            # What was found before stays found; what was to come is lost, as after any departure.
+            result.notes.append(f"Then {fault}")
+        else:
+            result.harness_error, result.at_fault = str(fault), AtFault.ADAPTER
     except Exception:
         result.harness_error = traceback.format_exc()
 

@@ -46,6 +46,8 @@ class Subject(ABC):
     replay_options: str
     """The command-line options that choose this subject."""
     version: str = ""
+    warnings: Sequence[str] = ()
+    """What whoever reads the report should know of the subject, a line each."""
 
     @abstractmethod
     def open(self, conversation: Conversation, profile: Profile, upcoming: Sequence[Profile]) -> Findings:
@@ -230,13 +232,15 @@ class ReferenceScheduler(SchedulerSubject):
     name = "reference"
     replay_options = "--subject reference"
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        """`environment` is added to that of its processes."""
         super().__init__()
         self.version = version_of("rescind")
         warm = self._directory / "warm"
         warm.mkdir()
+        own = {"TMPDIR": str(warm), "PYTHONUNBUFFERED": "1"}
         with _signals_wait():
-            self._warm = WarmStart(warm / "log", {"TMPDIR": str(warm), "PYTHONUNBUFFERED": "1"})
+            self._warm = WarmStart(warm / "log", {**own, **(environment or {})})
 
     def launch(self, profile: Profile, directory: Path, log: Path) -> Forked:
         timeout = f"{TIMEOUT:g}" if profile in _SHORT else _LONG

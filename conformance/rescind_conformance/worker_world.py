@@ -25,7 +25,6 @@ from rescind.messages import (
     TaskResultType,
     WorkerDisconnectNotification,
 )
-from rescind_conformance.adapter import AdapterFault
 from rescind_conformance.findings import new_task_id
 from rescind_conformance.peers import CANCEL_NOT_FOUND, CANCELED, Incoming, TaskRef
 from rescind_conformance.played_scheduler import Call, PlayedScheduler
@@ -332,14 +331,7 @@ class WorkerWorld(PlayedScheduler):
         """Ask the adapter until it says what is wanted, or something else comes true; whether it has said it."""
 
         def asked() -> bool:
-            call = Call(f"{command}()", quiet=True)
-            self._calls[self.adapter.command(command, **fields)] = call
-            while not call.returned:
-                self._conversation.go_on()
-                self._pump(_BETWEEN_LOOKS)
-            if call.answer is None or call.answer["event"] != "done":
-                raise AdapterFault(f"{call.in_words}, which the case cannot go on without")
-            return bool(call.answer["returned"] is wanted)
+            return bool(self.ask(command, "", **fields)["returned"] is wanted)
 
         deadline = time.monotonic() + self._conversation.deadline
         while not (said := asked()) and not unless() and time.monotonic() < deadline:

@@ -41,6 +41,10 @@ def introduce(fault: str) -> None:
             say({"event": "hello", "protocol": 1, "role": "client"})
         case "hello: something else":
             say({"event": "settled", "task": "T1", "outcome": "finished"})
+        case "hello: not flushed":
+            buffered = open(1, "w", closefd=False)  # noqa: SIM115  whose end would flush it
+            buffered.write(json.dumps(HELLO) + "\n")
+            time.sleep(600)
         case "hello: twice":
             write((json.dumps(HELLO) + "\n") * 2)
         case "hello: exits":
@@ -62,7 +66,7 @@ def answer(fault: str, number: int) -> None:
     done = {"event": "done", "id": number}
     match fault:
         case "not JSON":
-            write("segmentation fault\n")
+            write("debug: started\n")
         case "not an object":
             write('["event", "done"]\n')
         case "not UTF-8":
@@ -103,6 +107,8 @@ def answer(fault: str, number: int) -> None:
         case "never ends its line":
             while True:
                 write("x" * 65536)
+        case "later: a wrong field":
+            say({**done, "task_id": "not hexadecimal"})
         case "later: an answer without its fields":
             say(done)
         case "raises":

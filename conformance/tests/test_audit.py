@@ -37,9 +37,9 @@ def found(steps: list[Step], *, at_rest: bool = False) -> list[str]:
 
 
 def judged(trace: list[Entry], *, at_rest: bool = False) -> list[str]:
-    violations = judge_scheduler_of(trace, {T1: "T1", T2: "T2"}, at_rest=at_rest)
-    assert not any("only in part" in entry.note for entry in trace)
-    return [violation.requirement for violation in violations]
+    judged = judge_scheduler_of(trace, {T1: "T1", T2: "T2"}, at_rest=at_rest)
+    assert not judged.undecided
+    return [one.violation.requirement for one in judged.findings]
 
 
 def confirm(kind: CancelConfirmType) -> TaskCancelConfirm:

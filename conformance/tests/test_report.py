@@ -26,9 +26,10 @@ from rescind.messages import (
     TaskCancelConfirm,
     TaskLog,
 )
+from rescind_conformance import cli
 from rescind_conformance.cli import app
 from rescind_conformance.compare import agree, columns, compare
-from rescind_conformance.console_report import print_report
+from rescind_conformance.console_report import case_count, print_report
 from rescind_conformance.html_report import render_report
 from rescind_conformance.junit import junit_xml
 from rescind_conformance.known import KnownFailure, KnownFailures
@@ -41,8 +42,8 @@ from rescind_conformance.report_document import (
     split_text,
 )
 from rescind_conformance.report_files import write_report
-from rescind_conformance.requirements import Level, Requirement
-from rescind_conformance.runner import SuiteReport
+from rescind_conformance.requirements import Level, Requirement, load_requirements
+from rescind_conformance.runner import SuiteReport, select_cases
 from rescind_conformance.sequence_diagram import MOST_ROWS, Kind, Row, diagram_rows, diagram_svg, participants
 from rescind_conformance.trace import Entry
 from rescind_conformance.verdicts import CaseResult, Departure, judge
@@ -94,10 +95,11 @@ def known(case: str) -> KnownFailures:
     return KnownFailures((KnownFailure("scheduler", "S5.1", case, "It swallows <it>."),))
 
 
+BROKEN = result("broken", harness_error="ZeroDivisionError: ours")
 MIXED = suite(
     result("as-known", missing()),
     result("worse", missing(), unwanted(), log=HOSTILE),
-    result("broken", harness_error="ZeroDivisionError: ours"),
+    BROKEN,
     result("optional", unsupported="never shown"),
     result("lenient", Departure("S8.4", "expected: a line; but none")),
     result("fine"),
@@ -136,6 +138,87 @@ def test_a_requirement_whose_departures_are_all_known_says_so() -> None:
     assert "known failure" in text
     assert "known: It swallows <it>." in text
     assert "Not expected" not in text
+
+
+def test_of_the_cases_of_a_requirement_all_are_counted() -> None:
+    stray = result("stray", missing())
+    stray.declared = ("S8.4",)
+    unreached = result("unreached", Departure("S8.4", "no"), checked=set())
+    optional = result("optional", checked=set(), unsupported="no rebalancing", lacks="feature moves")
+    few = suite(result("fine"), optional)
+    many = suite(result("fine"), result("bad", missing()), optional, unreached, stray)
+    assert [case_count(few, one) for one in few.verdicts] == ["1/2 (1 unsupported)", ""]
+    assert [case_count(many, one) for one in many.verdicts] == [
+        "1/4 (1 not reached, 1 unsupported, 1 elsewhere)",
+        "0/1 (1 not reached, 1 elsewhere)",
+    ]
+    assert "Unsupported: feature moves (1 case)" in printed(many)
+
+
+def test_what_is_missing_names_the_requirements_that_hang_on_it() -> None:
+    optional = [
+        result(name, checked=set(), declared=("S8.4",), unsupported=f"{name} is long", lacks="feature moves")
+        for name in ("one", "two")
+    ]
+    assert "Unsupported: feature moves (2 cases): S8.4" in printed(suite(result("fine"), *optional))
+
+
+def test_a_failure_tells_its_story_and_the_end_of_the_log() -> None:
+    (case,) = select_cases("crossing.result-crosses-cancel")
+    failed = result("result-crosses-cancel", missing(), log="\n".join(f"line {number}" for number in range(30)))
+    text = " ".join(printed(suite(failed)).split())
+    assert " ".join(case.story.split()) in text
+    assert "The subject's last lines: line 20 line 21" in text
+    assert text.index("line 29 Replay:") > text.index("Messages (S is the subject")
+
+
+def test_a_departure_that_comes_with_each_repetition_is_told_once() -> None:
+    again = [result("again", missing(), repetition=number) for number in range(5)]
+    again[3] = result("again", unwanted(), repetition=3)
+    text = printed(suite(*again))
+    assert text.count("crossing.again: title of again (4 times)") == 1
+    assert text.count("crossing.again: title of again") == 2
+    known_text = printed(suite(*again[:3], known=known("*")))
+    assert known_text.count("S5.1 in crossing.again, known:") == 1
+
+
+def test_a_long_requirement_is_told_by_its_beginning() -> None:
+    requirements = load_requirements()
+    for name, says in (
+        ("M1", "the receiver goes on. ..."),
+        ("M6", "A value that an enumeration does not name is handled so: ..."),
+    ):
+        failed = result("case", Departure(name, "no"), declared=(name,), checked=set())
+        verdicts = [judge("scheduler", requirements[name], [failed])]
+        report = SuiteReport("scheduler", "toy", "1.0", "", [failed], verdicts, 1.5, KnownFailures())
+        (line,) = (line for line in printed(report).splitlines() if line.startswith(f"{name} MUST: "))
+        assert line.endswith(says)
+
+
+def test_the_tasks_of_fences_are_explained_once() -> None:
+    fence = Entry(2, "C1", "C1", None, "has handled everything so far (F1)")
+    failures = [result(name, missing(), trace=[fence], role="client") for name in ("one", "two")]
+    report = suite(*failures)
+    client = SuiteReport("client", "toy", "1.0", "", report.results, report.verdicts, 1.5, KnownFailures())
+    explained = "F1, F2...: tasks of the suite's own, which tell that C1 has handled what came before"
+    assert printed(client).count(explained) == 1
+    assert explained not in printed(report)
+
+
+def test_where_there_is_no_terminal_progress_is_told_in_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter(range(0, 1000, 6))
+    monkeypatch.setattr(cli.time, "monotonic", lambda: next(clock))
+    told = cli.ProgressLines(5, known("crossing.as-known"))
+    (case,) = select_cases("crossing.result-crosses-cancel")
+    for each in (result("fine"), result("as-known", missing()), result("worse", missing()), BROKEN, result("last")):
+        told.on_case(case, None)
+        told.on_case(case, each)
+    assert capsys.readouterr().err.splitlines() == [
+        "2 of 5 cases, 0 fail",
+        "4 of 5 cases, 1 fail, 1 with a harness error",
+    ]
 
 
 # --- report.json

@@ -248,6 +248,19 @@ def test_what_is_not_shown_is_unsupported() -> None:
     report = run(make_case(optional, "S7.2"), make_case(configured, "S7.3", profile=Profile.REBALANCING))
     assert verdicts(report) == {"S7.2": "unsupported", "S7.3": "unsupported"}
     assert [one.reason for one in report.verdicts] == ["it never moves a task", "a toy has no rebalancing"]
+    assert report.undecided == (
+        "Nothing was tested: unsupported: it never moves a task (1 case); "
+        "unsupported: a toy has no rebalancing (1 case)."
+    )
+    assert report.exit_status == 2
+
+
+def test_what_is_not_shown_beside_what_is_does_no_harm() -> None:
+    def optional(world: World) -> None:
+        world.unsupported("it never moves a task")
+
+    report = run(CANCEL_WAITING, make_case(optional, "S7.2"))
+    assert report.undecided == ""
     assert report.exit_status == 0
 
 

@@ -10,17 +10,20 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
-from rescind_conformance.adapter_subjects import adapter_by_command, shipped_adapter
+from rescind_conformance.adapter_subjects import AdapterSubject, shipped_adapter
 from rescind_conformance.case import all_cases
-from rescind_conformance.runner import Plan, run_suite, select_cases
+from rescind_conformance.runner import Plan, SuiteReport, run_suite, select_cases
 from rescind_conformance.verdicts import Verdict
 
+MARK = "CONFORMANCE_TEST"
+"""The environment variable by which a test knows its processes."""
 FAULTS = {
     # fault: (the requirement that it breaks, a case that sees it)
     "a-task-has-both-outcomes": ("W1.1", "running.force"),
@@ -74,13 +77,18 @@ MORE = {
 }
 DEADLINE = 4.0
 """Seconds: only faulty workers make the suite wait for it."""
+AT_ONCE = 6
+"""How many faulty workers are played at once: they mostly make the suite wait."""
+
+Played = Mapping[tuple[str, str], Future[tuple[SuiteReport, list[psutil.Process]]]]
+"""By fault and case: the report, and the processes that were left behind."""
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def marked(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Every process that a test starts, however indirectly, has this in its environment; at the end all are gone."""
     mark = uuid.uuid4().hex
-    monkeypatch.setenv("CONFORMANCE_TEST", mark)
+    monkeypatch.setenv(MARK, mark)
     yield mark
     assert left_behind(mark) == []
 
@@ -96,13 +104,39 @@ def marked_processes(mark: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.environ().get("CONFORMANCE_TEST") == mark and process.pid != os.getpid():
+            if process.environ().get(MARK) == mark and process.pid != os.getpid():
                 found.append(process)
     return found
 
 
-def test_the_reference_passes_every_case() -> None:
-    report = run_suite(lambda: shipped_adapter("worker", "reference"), all_cases("worker"), Plan(jobs=2))
+def play(fault: str, case: str) -> tuple[SuiteReport, list[psutil.Process]]:
+    """A case against a faulty worker, and what it has left behind."""
+    command = [sys.executable, str(Path(__file__).with_name("faulty_worker.py")), fault]
+    mark = uuid.uuid4().hex
+    cases = select_cases(case, role="worker")
+    report = run_suite(
+        lambda: AdapterSubject("worker", command, f"--adapter {shlex.join(command)}", {MARK: mark}),
+        cases,
+        Plan(deadline=DEADLINE),
+    )
+    return report, left_behind(mark)
+
+
+@pytest.fixture(scope="module")
+def played(request: pytest.FixtureRequest) -> Iterator[Played]:
+    """All faults that are to be tested, several at once."""
+    wanted = [
+        (str(item.callspec.params["fault"]), str(item.callspec.params["case"]))
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.function is test_a_faulty_worker_is_caught
+    ]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {each: pool.submit(play, *each) for each in wanted}
+        pool.shutdown(cancel_futures=True)
+
+
+def test_the_reference_passes_every_case(marked: str) -> None:
+    report = run_suite(lambda: shipped_adapter("worker", "reference"), all_cases("worker"), Plan(jobs=4))
     assert [result.harness_error for result in report.results if result.harness_error] == []
     assert [(result.case, result.departures) for result in report.results if result.departures] == []
     assert [(result.case, result.unsupported) for result in report.results if result.unsupported] == []
@@ -115,13 +149,12 @@ def test_the_reference_passes_every_case() -> None:
     ("fault", "requirement", "case"),
     [*((fault, *seen) for fault, seen in FAULTS.items()), *sorted(MORE)],
 )
-def test_a_faulty_worker_is_caught(fault: str, requirement: str, case: str) -> None:
-    command = shlex.join([sys.executable, str(Path(__file__).with_name("faulty_worker.py")), fault])
-    cases = select_cases(case, role="worker")
-    report = run_suite(lambda: adapter_by_command("worker", command), cases, Plan(deadline=DEADLINE))
+def test_a_faulty_worker_is_caught(played: Played, fault: str, requirement: str, case: str) -> None:
+    report, left = played[fault, case].result()
     (result,) = report.results
     assert result.harness_error is None
     assert {departure.requirement for departure in result.departures} == {requirement}, result.departures
+    assert left == []
 
 
 def test_each_requirement_has_a_fault() -> None:

@@ -46,16 +46,12 @@ class ReferenceClient(FutureCommands):
         lines.serve(hello, {**calls, "payload": self.payload, "stored": self.stored}, waiting=calls)
 
     def connect(
-        self, endpoint: str, heartbeat_interval: float = 2.0, scheduler_timeout: float = 60.0
+        self, endpoint: str, heartbeat_interval: float | None = None, scheduler_timeout: float | None = None
     ) -> dict[str, Any]:
-        """Make a client."""
-        client = Client(
-            endpoint,
-            name="conformance",
-            heartbeat_interval=heartbeat_interval,
-            scheduler_timeout=scheduler_timeout,
-        )
-        self._clients.append(client)
+        """Make a client, with its own times where the suite gives none."""
+        times = {"heartbeat_interval": heartbeat_interval, "scheduler_timeout": scheduler_timeout}
+        given = {name: seconds for name, seconds in times.items() if seconds is not None}
+        self._clients.append(Client(endpoint, name="conformance", **given))
         return {}
 
     def cancel(self, task: str, force: bool, time_limit: float | None) -> dict[str, Any]:

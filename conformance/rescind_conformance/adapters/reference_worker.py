@@ -107,16 +107,16 @@ class ReferenceWorker:
         endpoint: str,
         processes: int,
         queue_size: int,
-        heartbeat_interval: float = 2.0,
+        heartbeat_interval: float | None = None,
         scheduler_timeout: float = _LONG,
     ) -> None:
-        """Starts a worker."""
+        """Starts a worker, with its own heartbeat interval where the suite gives none."""
         self._process.start(
             [
                 f"--endpoint={endpoint}",
                 f"--processes={processes}",
                 f"--queue-size={queue_size}",
-                f"--heartbeat-interval={heartbeat_interval}",
+                *([] if heartbeat_interval is None else [f"--heartbeat-interval={heartbeat_interval}"]),
                 f"--scheduler-timeout={scheduler_timeout}",
             ]
         )

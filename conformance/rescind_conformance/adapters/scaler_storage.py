@@ -19,6 +19,27 @@ from scaler.utility.serialization import serialize_failure
 from rescind_conformance.subjects import console_script, free_port
 
 _STARTED = "ObjectStorageServer: started"
+_TAKEN = "EADDRINUSE"
+
+
+def _start(url: str) -> tuple[subprocess.Popen[str], str]:
+    """A server, and what it said until it had started, or ended."""
+    server = subprocess.Popen(
+        [console_script("scaler_object_storage_server"), url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert server.stdout is not None
+    said = ""
+    for line in server.stdout:
+        said += line
+        if _STARTED in line:
+            break
+    else:
+        server.wait()
+    return server, said
 
 
 class ScalerStorage:
@@ -26,24 +47,17 @@ class ScalerStorage:
 
     def __init__(self) -> None:
         """Start the server and wait for it. Raises `SubjectUnavailable` if Scaler is not installed."""
-        self.address = {"scheme": "tcp", "host": "127.0.0.1", "port": free_port()}
-        """As `hello` names it."""
-        url = f"tcp://127.0.0.1:{self.address['port']}"
-        self._server = subprocess.Popen(
-            [console_script("scaler_object_storage_server"), url],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-        assert self._server.stdout is not None
-        said = ""
-        for line in self._server.stdout:
-            said += line
-            if _STARTED in line:
+        while True:
+            port = free_port()
+            url = f"tcp://127.0.0.1:{port}"
+            self._server, said = _start(url)
+            if _STARTED in said:
                 break
-        else:
-            raise RuntimeError(f"the object storage server did not start; it said: {said}")
+            if _TAKEN not in said:  # by somebody who found the same port free
+                raise RuntimeError(f"the object storage server did not start; it said: {said}")
+        self.address = {"scheme": "tcp", "host": "127.0.0.1", "port": port}
+        """As `hello` names it."""
+        assert self._server.stdout is not None
         threading.Thread(target=self._server.stdout.read, daemon=True).start()  # so that it never blocks
         self._url = AddressConfig.from_string(url)
         self._backend = get_network_backend_from_env()

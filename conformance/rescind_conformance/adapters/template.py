@@ -3,8 +3,11 @@
 It is written in Python with nothing but lines of JSON, so that it can be read as pseudo-code for any
 language. As it stands it runs, and answers `unsupported` to everything:
 
-    rescind conformance client --adapter 'python -m rescind_conformance.adapters.template client'
-    rescind conformance worker --adapter 'python -m rescind_conformance.adapters.template worker'
+    rescind conformance client --adapter 'python my_adapter.py client'
+    rescind conformance worker --adapter 'python my_adapter.py worker'
+
+For a client fill in `connect`, `submit`, `cancel`, `state` and `payload` first; for a worker `start`, `task`, `release`
+and `running`.
 
 An adapter in Python can be shorter: `rescind_conformance.adapters.lines` has all that is about lines, and
 `reference_client.py` and `reference_worker.py` beside it show how it is used.
@@ -95,7 +98,8 @@ def result(command: Fields) -> Fields:
 
 
 def outcome(command: Fields) -> Fields:
-    # TODO, with the feature "outcome": how the last round of the task ended (C5.2).
+    # TODO, with the feature "outcome": how the last round of the task ended (C5.2). Return {"outcome": one of these}:
+    # "confirmed", "not found", "result discarded", "timed out", "disconnected", "refused", or None if there was none.
     raise Unsupported
 
 
@@ -112,7 +116,7 @@ def cancel_in_callback(command: Fields) -> Fields:
 
 def payload(command: Fields) -> Fields:
     # TODO: store an object as your worker stores a result: the text command["text"], or, if command["error"],
-    # an error with that text. Return {"object_id": its id in hexadecimal}.
+    # an error with that text. Return {"object_id": its id in hexadecimal}. Cases that send results need it.
     raise Unsupported
 
 
@@ -138,21 +142,62 @@ def start(command: Fields) -> Fields:
 
 def task(command: Fields) -> Fields:
     # TODO: store a function that does what command["body"] says, and its arguments, as a client of yours with the
-    # routing id command["source"] would for its task command["task_id"] (both in hexadecimal). When the function
-    # begins it must make this program say {"event": "started", "task": command["task"]}: let it connect to a socket
-    # of this program, and keep that connection open.
+    # routing id command["source"] would for its task command["task_id"] (both in hexadecimal). The function connects
+    # to a socket of this program (below), says the task's name and waits for a byte; then it does one of these:
     #
+    #     "return"      returns anything
+    #     "raise"       raises an error with the text "raised on purpose"
+    #     "unstorable"  returns what your worker cannot store as a result, for example a lock
+    #     "hold"        waits for another byte, then returns
+    #     "spin"        looks for another byte again and again, without waiting, then returns
+    #     "die"         ends its own process at once
+    #     "spawn"       starts a process, which has the connection too, then does as "hold"
+    #     "half"        has stored an object as your worker stores this task's result, and said its id behind the
+    #                   task's name, before it waited; then does as "hold" (feature "release")
+    #
+    # Raise Unsupported for a body that you cannot provide.
     # Return {"function_id": its id in hexadecimal, "arguments": [the ids of its arguments in hexadecimal]}.
     raise Unsupported
 
 
+# The socket of the functions. It tells when one has begun, lets it go on, and knows whether its process, or one that it
+# has started, still exists: for as long as that is so, the connection is open.
+#
+#     bodies: list[tuple[str, socket.socket]] = []  # each connection, with the task's name
+#
+#     def attend(listener: socket.socket) -> None:  # in a thread, with a listening socket.AF_UNIX
+#         while True:
+#             connection, _ = listener.accept()
+#             task, _, object_id = connection.recv(1000).decode().strip().partition(" ")
+#             if not task:
+#                 continue  # it has ended already
+#             bodies.append((task, connection))
+#             say({"event": "started", "task": task} | ({"object_id": object_id} if object_id else {}))
+#             let_go(connection)  # not before: whatever the function does then comes after `started`
+#
+#     def let_go(connection: socket.socket) -> None:
+#         try:
+#             connection.sendall(b"!")
+#         except OSError:
+#             pass  # it has ended
+#
+#     def is_open(connection: socket.socket) -> bool:  # looks at this moment, and does not wait
+#         try:
+#             return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+#         except BlockingIOError:
+#             return True
+#         except OSError:
+#             return False
+
+
 def release(command: Fields) -> Fields:
-    # TODO: let the function of command["task"] go on, which waits on its connection to this program. Return {}.
+    # TODO: let_go(connection) for each connection of command["task"]. Return {}, also if its function has ended.
     raise Unsupported
 
 
 def running(command: Fields) -> Fields:
-    # TODO: return {"returned": whether the connection of the function of command["task"] is still open}
+    # TODO: return {"returned": whether any connection of command["task"] is_open}. Look when you are asked: the suite
+    # asks the moment that your worker has said that the task was ended, and what a thread has noted may be late.
     raise Unsupported
 
 
@@ -191,13 +236,16 @@ def obey(command: Fields) -> None:
 
 
 def main() -> None:
+    if sys.argv[1:] not in (["client"], ["worker"]):
+        sys.exit(f"usage: python {sys.argv[0]} client|worker")
     # TODO: start, or open, the place where payloads are kept, and name it here; the suite puts it into each
-    # heartbeat's echo, from which a client learns it. Name the features that your implementation has.
+    # heartbeat's echo, from which a client learns it. Name the features that your implementation has: "force",
+    # "time-limit", "outcome" of a client, "processes", "leave" of a worker, "timeouts", "release" of either.
     say(
         {
             "event": "hello",
             "protocol": 1,
-            "role": sys.argv[1] if len(sys.argv) > 1 else "client",
+            "role": sys.argv[1],
             "name": "mine",
             "version": "0",
             "features": [],
@@ -208,7 +256,7 @@ def main() -> None:
         # Each in a thread of its own: cancel() waits for an answer, and the suite goes on talking meanwhile.
         threading.Thread(target=obey, args=(json.loads(line),), daemon=True).start()
     # The suite has closed our standard input: the case is over. Do not wait for anything, just end, with
-    # everything that you have started.
+    # everything that you have started: what has begun a session of its own nobody else can end.
     os._exit(0)
 
 

@@ -1,0 +1,166 @@
+"""Objects as plain values that can be compared and hashed, and the numbers under which they are kept.
+
+A walk meets the same machine in the same state millions of times. Each distinct one is kept once, pickled, and has a
+number; that two are the same is found by their structure, attribute by attribute, whatever they are.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from enum import Enum
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any, Final
+
+Frozen = Hashable
+Canonical = Mapping[type, Callable[[Any], Any]]
+"""For objects that differ in what does not matter: what to look at instead of their attributes."""
+
+_SEEN: Final = "seen before"
+_Freeze = Callable[[Any], Frozen]
+
+
+class Freezer:
+    """Turns objects into nested tuples of plain values. Not thread-safe.
+
+    What is shared within an object stays distinguishable from equal copies, and cycles are followed once.
+    `ordered`: dicts that differ only in their order are different.
+    """
+
+    def __init__(self, *, ordered: bool = True, canonical: Canonical | None = None) -> None:
+        self._ordered = ordered
+        self._canonical = dict(canonical or {})
+        self._atoms: set[type] = {type(None), bool, int, float, str, bytes, FunctionType, BuiltinFunctionType}
+        """What stands for itself."""
+        self._handlers: dict[type, _Freeze] = {tuple: self._freeze_all}
+        self._seen: dict[int, int] = {}
+        self._made: list[Any] = []
+
+    def freeze(self, value: Any) -> Frozen:
+        """The value's structure; equal for two values that no code could tell apart but by their identity."""
+        self._seen = {}
+        self._made = []
+        return self._freeze(value)
+
+    def _freeze(self, value: Any) -> Frozen:
+        kind = type(value)
+        if kind in self._atoms:
+            return value  # type: ignore[no-any-return]
+        handler = self._handlers.get(kind)
+        if handler is None:
+            if _is_atom(kind) and kind not in self._canonical:
+                self._atoms.add(kind)
+                return value  # type: ignore[no-any-return]
+            handler = self._handlers[kind] = self._handler(kind)
+        return handler(value)
+
+    def _freeze_all(self, values: Iterable[Any]) -> tuple[Frozen, ...]:
+        atoms, freeze = self._atoms, self._freeze
+        return tuple([value if type(value) in atoms else freeze(value) for value in values])
+
+    def _freeze_dict(self, value: dict[Any, Any]) -> Frozen:
+        keys, values = self._freeze_all(value), self._freeze_all(value.values())
+        return (keys, values) if self._ordered else frozenset(zip(keys, values, strict=True))
+
+    def _freeze_set(self, value: Iterable[Any]) -> Frozen:
+        return frozenset(map(self._freeze, value))
+
+    def _handler(self, kind: type) -> _Freeze:
+        """How values of a kind are frozen; those that can change are followed once, and then referred to."""
+        if kind in self._canonical:
+            return self._once(kind, lambda value: self._freeze(self._keep(self._canonical[kind](value))))
+        if issubclass(kind, frozenset):
+            return self._freeze_set
+        if issubclass(kind, set):
+            return self._once(kind, self._freeze_set)
+        if issubclass(kind, tuple):
+            return self._freeze_all
+        if kind in (dict, OrderedDict):
+            return self._once(kind, self._freeze_dict)
+        if kind in (list, deque):
+            return self._once(kind, self._freeze_all)
+        if kind is MethodType:
+            return self._once(kind, lambda method: (method.__func__, self._freeze(method.__self__)))
+        parts = [self._attributes(kind)]
+        if issubclass(kind, dict):
+            parts.append(self._freeze_dict)
+        elif issubclass(kind, list | deque):
+            parts.append(self._freeze_all)
+        return self._once(kind, parts[0] if len(parts) == 1 else lambda value: tuple([part(value) for part in parts]))
+
+    def _once(self, kind: type, freeze: _Freeze) -> _Freeze:
+        def frozen(value: Any) -> Frozen:
+            seen = self._seen
+            number = seen.get(id(value))
+            if number is not None:
+                return (_SEEN, number)
+            seen[id(value)] = len(seen)
+            return (kind, freeze(value))
+
+        return frozen
+
+    def _keep(self, value: Any) -> Any:
+        """What was made on the way lives until the end: `_seen` knows it by its address."""
+        self._made.append(value)
+        return value
+
+    def _attributes(self, kind: type) -> _Freeze:
+        names = _slots(kind)
+
+        def slots(value: Any) -> Frozen:
+            return self._freeze_all([getattr(value, name, None) for name in names])
+
+        def everything(value: Any) -> Frozen:
+            attributes = vars(value)
+            return (slots(value), self._freeze_all([each for item in sorted(attributes.items()) for each in item]))
+
+        return everything if kind.__dictoffset__ else slots
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    names: list[str] = []
+    for base in reversed(kind.__mro__):
+        slots = base.__dict__.get("__slots__", ())
+        names += [slots] if isinstance(slots, str) else list(slots)
+    return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
+
+
+def _is_atom(kind: type) -> bool:
+    """An enumeration, a class, or a frozen dataclass: compared by what is in it, which cannot change."""
+    parameters = getattr(kind, "__dataclass_params__", None)
+    return issubclass(kind, Enum | type) or bool(parameters is not None and parameters.frozen and parameters.eq)
+
+
+class Cells:
+    """Keeps one copy of each distinct object, under a number. Not thread-safe."""
+
+    def __init__(self, freezer: Freezer) -> None:
+        self._freezer = freezer
+        self._numbers: dict[Frozen, int] = {}
+        self._kept: list[bytes | tuple[Any]] = []
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def intern(self, value: Any) -> int:
+        """The number of `value`, which the caller gives away. Equal numbers mean equal structures."""
+        frozen = self._freezer.freeze(value)
+        number = self._numbers.get(frozen)
+        if number is None:
+            number = self._numbers[frozen] = len(self._kept)
+            self._kept.append(_pack(value))
+        return number
+
+    def thaw(self, number: int) -> Any:
+        """A copy of the object under `number`, for the caller to change."""
+        kept = self._kept[number]
+        return pickle.loads(kept) if isinstance(kept, bytes) else copy.deepcopy(kept[0])
+
+
+def _pack(value: Any) -> bytes | tuple[Any]:
+    try:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return (value,)  # its class is not found by its name: made in a function, say

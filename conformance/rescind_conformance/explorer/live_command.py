@@ -1,0 +1,188 @@
+"""The command `rescind conformance orders`: the scenarios of `explore`, driven against a scheduler that runs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from rescind_conformance.command_line import end_on_signals, fail, known_failures, scheduler_opener
+from rescind_conformance.console_report import print_report
+from rescind_conformance.explorer.live import LiveResult, LiveWalk, drivable
+from rescind_conformance.explorer.scenario import Scenario
+from rescind_conformance.explorer.scenarios import LARGE, SCENARIOS
+from rescind_conformance.process import SubjectUnavailable
+from rescind_conformance.report_files import write_report
+from rescind_conformance.requirements import load_requirements
+from rescind_conformance.runner import SuiteReport
+from rescind_conformance.verdicts import CaseResult, RequirementVerdict, judge
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    scenario: Scenario
+    subject: str | None
+    endpoint: str | None
+    orders: int
+    seed: int
+    deadline: float
+
+
+def orders_command(
+    scenarios: Annotated[
+        list[str] | None,
+        typer.Argument(help="Which; see `rescind conformance explore --list`. Default: all.", show_default=False),
+    ] = None,
+    subject: Annotated[str | None, typer.Option(help="The scheduler: reference or opengris-scaler.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="A scheduler that runs already, and is idle.")] = None,
+    orders: Annotated[int, typer.Option(min=1, help="So many orders in all, or all that there are.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Which orders are drawn.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that drive, each with a scheduler of its own.")] = 2,
+    known_failing: Annotated[
+        str | None, typer.Option(help="A file of known failures, or the name of one that is shipped.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the report, and replay files, to this directory.")] = None,
+    deadline: Annotated[float, typer.Option(min=0.1, help="Seconds after which an echo is taken as missing.")] = 10.0,
+) -> None:
+    """Drive a scheduler through the orders in which messages can reach it, one at a time, and judge each.
+
+    Clients and workers do what a scenario lets them do, each in every order; a heartbeat after each message fences it,
+    so that the order is what really happened. Orders are drawn at random and never twice, until all of a scenario have
+    been driven or `--orders` in all. For each requirement that is broken first in some order, the shortest such order
+    is shown, and with `--report` written as a replay file.
+
+    Exit status: 0 nothing is broken (or only what is known), 1 something is, 2 could not run.
+
+    Example: `rescind conformance orders --subject reference --orders 20000`
+    """
+    end_on_signals()
+    opener = scheduler_opener(subject, endpoint)
+    known = known_failures(known_failing)
+    chosen = _chosen(scenarios or [])
+    console = Console()
+    began = time.monotonic()
+    results = {one.name: LiveResult(one.name) for one in chosen}
+    share = -(-orders // len(chosen))
+    work = [_Work(one, subject, endpoint, share, seed, deadline) for one in chosen]
+    try:
+        with opener() as opened:
+            described = (opened.name, opened.version, opened.replay_options)
+        for result in _with_progress(_run(work, jobs if endpoint is None else 1), orders, console):
+            results[result.scenario].add(result)
+    except SubjectUnavailable as error:
+        fail(str(error))
+    console.print(_table(results))
+    found = _shortest(results)
+    summary = SuiteReport("scheduler", *described, found, _verdicts(found), time.monotonic() - began, known)
+    if found:
+        print_report(summary, console)
+    _print_totals(results, found, console)
+    if report is not None and found:
+        write_report(report, [summary])
+        console.print(f"The report: {report / 'report.html'}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1 if summary.unexpected else 0)
+
+
+def _chosen(names: Sequence[str]) -> list[Scenario]:
+    known = {**SCENARIOS, **LARGE}
+    for name in names:
+        if name not in known:
+            fail(f"unknown scenario {name!r}; there are: {', '.join(known)}")
+        if drivable(known[name]) is None:
+            fail(f"the scenario {name!r} needs what only a scheduler's operator can do: see `explore`")
+    wanted = [known[name] for name in dict.fromkeys(names)] or list(SCENARIOS.values())
+    return [driven for one in wanted if (driven := drivable(one)) is not None]
+
+
+def _run(work: Sequence[_Work], jobs: int) -> Iterator[LiveResult]:
+    """Do all of it in processes, what each has found, as it is done."""
+    # Not forked: ZeroMQ's threads and ours would not come along.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts) as pool:
+        waiting: set[Future[LiveResult]] = {pool.submit(_drive, one) for one in work}
+        try:
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for one in done:
+                    yield one.result()
+        except BaseException:
+            for process in list(pool._processes.values()):
+                process.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    end_on_signals()
+
+
+def _drive(work: _Work) -> LiveResult:
+    with scheduler_opener(work.subject, work.endpoint)() as subject:
+        return LiveWalk(work.scenario, subject, work.deadline, work.seed).run(work.orders)
+
+
+def _with_progress(results: Iterator[LiveResult], orders: int, console: Console) -> Iterator[LiveResult]:
+    driven = 0
+    with Progress(BarColumn(), TextColumn("{task.description}"), console=console, transient=True) as bars:
+        bar = bars.add_task("starting", total=orders)
+        for result in results:
+            driven += result.orders
+            bars.update(bar, completed=driven, description=f"{driven:,} of {orders:,} orders")
+            yield result
+
+
+def _shortest(results: Mapping[str, LiveResult]) -> list[CaseResult]:
+    """Of each requirement that was broken, the shortest order of all scenarios."""
+    best = LiveResult("")
+    for result in results.values():
+        for requirement, order in result.shortest.items():
+            best.note(requirement, order)
+    known = load_requirements()
+    return [best.shortest[one] for one in sorted(best.shortest, key=lambda one: known[one].sort_key)]
+
+
+def _verdicts(found: Sequence[CaseResult]) -> list[RequirementVerdict]:
+    requirements = load_requirements()
+    return [judge("scheduler", requirements[name], found) for result in found for name in result.departed]
+
+
+def _table(results: Mapping[str, LiveResult]) -> Table:
+    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("Scenario", no_wrap=True)
+    for heading in ("Orders", "Distinct", "Messages", "Broken"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for name, one in results.items():
+        counts = [f"{number:,}" for number in (one.orders, len(one.inputs), one.messages, one.broken)]
+        table.add_row(name, *counts, "all orders" if one.closed else "")
+    return table
+
+
+def _print_totals(results: Mapping[str, LiveResult], found: Sequence[CaseResult], console: Console) -> None:
+    orders, distinct, broken, undecided = (
+        sum(numbers)
+        for numbers in zip(
+            *((one.orders, len(one.inputs), one.broken, one.undecided) for one in results.values()), strict=True
+        )
+    )
+    said = f"{orders:,} orders were driven, {distinct:,} of them different for the scheduler."
+    if found:
+        names = ", ".join(one.departures[0].requirement for one in found)
+        said += f" In {broken:,} something is broken; what is broken first in one of them: {names}."
+    else:
+        said += " Nothing is broken in any of them."
+    if undecided:
+        said += f" {undecided:,} could not be judged to their end."
+    console.print(said, highlight=False)

@@ -1,0 +1,214 @@
+"""The scenarios that are explored, by name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rescind.messages import Task, TaskCancel
+from rescind.scheduler_machine import SchedulerSettings
+from rescind_conformance.explorer.scenario import CancelCall, ClientPlan, RawPlan, Scenario, SchedulerPlan, WorkerPlan
+
+T1, T2 = b"T1", b"T2"
+
+
+def _both(*tasks: str, times: int = 1) -> tuple[CancelCall, ...]:
+    """Each task may be cancelled without force and with it."""
+    return tuple(CancelCall(task, force, times) for task in tasks for force in (False, True))
+
+
+_SCENARIOS = [
+    Scenario(
+        "cancels-loss-rebalancing",
+        "two tasks, a cancel of each kind for each, the death of a worker, and a rebalancing",
+        (ClientPlan(("T1", "T2"), _both("T1", "T2")),),
+        (WorkerPlan(dies=True, late_finishes=1), WorkerPlan(comes=True)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "contested-id",
+        "two clients submit a task under one id, each cancels it, one of them with force, and one says good-bye",
+        (
+            ClientPlan(("T1",), (CancelCall("T1"),)),
+            ClientPlan(("T1",), (CancelCall("T1", force=True),), disconnects=True),
+        ),
+        (WorkerPlan(), WorkerPlan()),
+    ),
+    Scenario(
+        "stranger",
+        "a client cancels another's tasks, with force and without, and dies",
+        (
+            ClientPlan(("T1", "T2"), _both("T2")),
+            RawPlan(
+                (TaskCancel(T2, force=True), TaskCancel(T2), TaskCancel(T1, force=True)), shuffled=True, drops=True
+            ),
+        ),
+        (WorkerPlan(), WorkerPlan(comes=True)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "three-callers",
+        "three calls of cancel() for one task, one with force; it is moved, and the time limit is reached",
+        (ClientPlan(("T1", "T2"), (CancelCall("T2", times=2), CancelCall("T2", force=True)), time_limits=("T2",)),),
+        (WorkerPlan(late_finishes=1), WorkerPlan(comes=True)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "three-cancels",
+        "three TaskCancels of one owner, with force and without in any order, who does not wait for answers",
+        (
+            ClientPlan(("T1",)),
+            RawPlan(
+                (Task(T2, source=b"C2"), TaskCancel(T2), TaskCancel(T2, force=True), TaskCancel(T2)), shuffled=True
+            ),
+        ),
+        (WorkerPlan(dies=True, late_finishes=1), WorkerPlan(comes=True)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "crossing-heartbeats",
+        "heartbeats of everybody cross cancels, results and a rebalancing: the fences",
+        (ClientPlan(("T1", "T2"), _both("T2"), heartbeats=1),),
+        (WorkerPlan(heartbeats=1), WorkerPlan(heartbeats=1, comes=True)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "late-worker",
+        "a worker is taken as lost though it lives; it answers late, and comes back as another",
+        (ClientPlan(("T1", "T2"), _both("T2")),),
+        (WorkerPlan(heartbeats=1, lives=2, late_finishes=1), WorkerPlan(comes=True)),
+        SchedulerPlan(rebalances=1, loses=("W1",)),
+    ),
+    Scenario(
+        "late-workers",
+        "both workers are taken as lost though they live, in any order",
+        (ClientPlan(("T1",), _both("T1")),),
+        (WorkerPlan(heartbeats=1, lives=2), WorkerPlan(heartbeats=1, lives=2)),
+        SchedulerPlan(loses=("W1", "W2")),
+    ),
+    Scenario(
+        "late-mover",
+        "a worker is taken as lost, though it lives, while a task is moved to it or from it",
+        (ClientPlan(("T1", "T2"), (CancelCall("T2"),)),),
+        (WorkerPlan(heartbeats=1), WorkerPlan(heartbeats=1, lives=2, comes=True)),
+        SchedulerPlan(rebalances=1, loses=("W2",)),
+    ),
+    Scenario(
+        "client-leaves",
+        "a client says good-bye in every state of its tasks; another's goes on",
+        (ClientPlan(("T1", "T2"), _both("T2"), disconnects=True), ClientPlan(("T3",))),
+        (WorkerPlan(late_finishes=1), WorkerPlan(queue_size=1, comes=True)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "client-dies",
+        "a client dies in every state of its tasks, and so does their worker",
+        (ClientPlan(("T1", "T2"), _both("T2"), drops=True),),
+        (WorkerPlan(dies=True, late_finishes=1), WorkerPlan(comes=True)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "late-client",
+        "a client is taken as lost though it lives, and goes on submitting and cancelling",
+        (ClientPlan(("T1", "T2", "T3"), _both("T2"), heartbeats=1),),
+        (WorkerPlan(), WorkerPlan(comes=True)),
+        SchedulerPlan(rebalances=1, loses=("C1",)),
+    ),
+    Scenario(
+        "closing",
+        "the scheduler shuts down in order in every state of two tasks, with cancels and a rebalancing open",
+        (ClientPlan(("T1", "T2"), _both("T2"), heartbeats=1),),
+        (WorkerPlan(late_finishes=1), WorkerPlan(comes=True)),
+        SchedulerPlan(rebalances=1, closes=True, grace_ends=True),
+    ),
+    Scenario(
+        "closing-losses",
+        "the scheduler shuts down while a worker dies, one is late, and a client leaves",
+        (ClientPlan(("T1", "T2"), (CancelCall("T1", force=True),), disconnects=True),),
+        (WorkerPlan(dies=True), WorkerPlan(heartbeats=1, lives=2)),
+        SchedulerPlan(closes=True, grace_ends=True, loses=("W2",)),
+    ),
+    Scenario(
+        "crash-under-force",
+        "what runs a task dies by itself, or finishes, while cancels with force are under way",
+        (
+            ClientPlan(("T2",), (CancelCall("T2"),)),
+            RawPlan((Task(T1, source=b"C2"), *2 * (TaskCancel(T1, force=True),), TaskCancel(T1)), shuffled=True),
+        ),
+        (WorkerPlan(crashes=2, late_finishes=2), WorkerPlan(crashes=1, comes=True)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "worker-leaves",
+        "a worker leaves in order, another loses its connection and comes back",
+        (ClientPlan(("T1", "T2"), _both("T2")),),
+        (WorkerPlan(leaves=True, late_finishes=1), WorkerPlan(drops=True, lives=2)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "lost-again",
+        "two tasks may not be lost with a worker, and are, whatever is asked for them meanwhile",
+        (ClientPlan(("T1", "T2"), _both("T2"), disconnects=True),),
+        (WorkerPlan(dies=True, late_finishes=1), WorkerPlan(comes=True)),
+        SchedulerPlan(rebalances=1, settings=SchedulerSettings(max_attempts=1)),
+    ),
+    Scenario(
+        "narrow",
+        "more tasks than places: what waits is cancelled, placed, returned",
+        (ClientPlan(("T1", "T2", "T3"), (*_both("T2"), CancelCall("T3"))),),
+        (WorkerPlan(queue_size=2, dies=True), WorkerPlan(queue_size=1)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "endless",
+        "tasks that may run for ever: no answer waits for their end, and none outlives its owner",
+        (ClientPlan(("T1", "T2"), (*_both("T1"), CancelCall("T2")), disconnects=True),),
+        (WorkerPlan(endless=True, heartbeats=1), WorkerPlan(endless=True, comes=True)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "joining",
+        "everybody comes at any moment, clients first or workers first, and one worker dies",
+        (ClientPlan(("T1", "T2"), _both("T2")),),
+        (WorkerPlan(dies=True), WorkerPlan()),
+        SchedulerPlan(rebalances=1),
+        introduced=False,
+    ),
+]
+
+_LARGE = [
+    Scenario(
+        "reused-id",
+        "a client submits a task under the id of another's that is over, and about which its worker owes an answer",
+        (
+            ClientPlan(("T1",), (CancelCall("T1"),)),
+            ClientPlan(("T1",), (CancelCall("T1", force=True),), disconnects=True),
+        ),
+        (WorkerPlan(),),
+    ),
+    Scenario(
+        "large-cancels",
+        "three tasks, two workers, cancels of both kinds, two deaths, two rebalancings",
+        (ClientPlan(("T1", "T2", "T3"), _both("T1", "T2")),),
+        (WorkerPlan(dies=True, late_finishes=1), WorkerPlan(late_finishes=1), WorkerPlan(queue_size=1)),
+        SchedulerPlan(rebalances=2),
+    ),
+    Scenario(
+        "large-losses",
+        "two clients, one of which dies, and three workers, one late, one dying, one leaving",
+        (ClientPlan(("T1", "T2"), _both("T1"), drops=True), ClientPlan(("T3",), _both("T3"))),
+        (WorkerPlan(heartbeats=1, lives=2), WorkerPlan(dies=True), WorkerPlan(leaves=True)),
+        SchedulerPlan(rebalances=1, loses=("W1",)),
+    ),
+    Scenario(
+        "large-closing",
+        "an orderly shutdown crosses everything: two clients, three tasks, a death, a late worker, a rebalancing",
+        (ClientPlan(("T1", "T2"), _both("T1"), heartbeats=1), ClientPlan(("T3",), disconnects=True)),
+        (WorkerPlan(dies=True), WorkerPlan(heartbeats=1, lives=2, late_finishes=1)),
+        SchedulerPlan(rebalances=1, closes=True, grace_ends=True, loses=("W2",)),
+    ),
+]
+
+SCENARIOS: Final = {scenario.name: scenario for scenario in _SCENARIOS}
+"""Those that are explored unless others are named: each closes in seconds."""
+LARGE: Final = {scenario.name: scenario for scenario in _LARGE}
+"""Those that take minutes: only when they are named."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from rescind.messages import ClientDisconnect, DisconnectType
+from rescind.messages import ClientDisconnect, DisconnectType, WorkerDisconnectNotification
 from rescind_conformance.judge.outside import Seen, Undecided, judge_from_outside
 from rescind_conformance.judge.records import EventKind, EventRecord, MessageRecord, Violation
 from rescind_conformance.judge.scheduler import SchedulerJudge
@@ -14,6 +14,13 @@ from rescind_conformance.trace import SCHEDULER, Entry
 
 SILENT, DROPPED = "falls silent", "drops its connection"
 """Notes of peers that the scheduler may take as lost."""
+RECONNECTS = "connects again under its routing id"
+"""Note of one that comes back as it should not (T4)."""
+LOST = "lost, since its connection has dropped"
+"""Note of a message to a peer that is not there; only a machine's are known."""
+STOPPED = "is asked to shut down"
+"""Note of the scheduler itself."""
+_UNREMARKABLE = (SILENT, DROPPED, RECONNECTS, "sends no heartbeat for a while", "sends no more heartbeats")
 
 
 class Placed(NamedTuple):
@@ -34,15 +41,23 @@ class Audit:
 
 
 def judge_scheduler_of(
-    trace: Sequence[Entry], names: Mapping[bytes, str], *, unheard: Iterable[str] = (), at_rest: bool
+    trace: Sequence[Entry],
+    names: Mapping[bytes, str],
+    *,
+    unheard: Iterable[str] = (),
+    at_rest: bool,
+    garbage_is_dropped: bool = False,
+    goodbyes_may_be_late: bool = False,
 ) -> Audit:
     """What a scheduler broke for certain. What is sent to the peers in `unheard` may not all have come.
 
     A trace is judged up to where it does not show everything, or shows a frame that has no meaning: what that is
-    answered is its case's business. `at_rest`: the trace ends when nothing is on its way any more.
+    answered is its case's business, unless `garbage_is_dropped`: each of them is one that must be dropped (M1, M3).
+    `at_rest`: the trace ends when nothing is on its way any more. `goodbyes_may_be_late`: but for a worker's good-bye,
+    which no fence follows.
     """
-    judged, complete = _judged(trace)
-    placed = [*_seen(judged), *((_unseen(name), len(judged)) for name in unheard)]
+    judged, complete = _judged(trace, garbage_is_dropped)
+    placed = [*_seen(judged, goodbyes_may_be_late), *((_unseen(name), len(judged)) for name in unheard)]
     seen = [one for one, _ in placed]
     undecided = False
     try:
@@ -53,24 +68,32 @@ def judge_scheduler_of(
     return Audit([Placed(one.violation, positions[one.index]) for one in findings], undecided)
 
 
-def _judged(trace: Sequence[Entry]) -> tuple[Sequence[Entry], bool]:
-    known_notes = (SILENT, DROPPED, "sends no heartbeat for a while", "sends no more heartbeats")
+def _judged(trace: Sequence[Entry], garbage_is_dropped: bool) -> tuple[Sequence[Entry], bool]:
     for index, entry in enumerate(trace):
         if entry.message is not None or entry.sender == SCHEDULER:
             continue
-        if entry.receiver == SCHEDULER or entry.note not in known_notes:
+        if entry.receiver == SCHEDULER:
+            if not garbage_is_dropped:
+                return trace[:index], False
+        elif entry.note not in _UNREMARKABLE:
             return trace[:index], False
     return trace, True
 
 
-def _seen(trace: Sequence[Entry]) -> Iterator[tuple[Seen, int]]:
+def _seen(trace: Sequence[Entry], goodbyes_may_be_late: bool) -> Iterator[tuple[Seen, int]]:
+    dropped: set[str] = set()
     for position, entry in enumerate(trace, start=1):
+        if entry.note == DROPPED and entry.sender == entry.receiver:
+            dropped.add(entry.sender)
+        if entry.sender == SCHEDULER and entry.receiver in dropped:
+            continue  # not everything that is sent to it can be seen, not even when it connects again
         for seen in _records(entry, position):
-            yield seen, position
+            late = goodbyes_may_be_late and isinstance(entry.message, WorkerDisconnectNotification)
+            yield replace(seen, optional=seen.optional or late), position
 
 
 def _records(entry: Entry, position: int) -> Iterator[Seen]:
-    if entry.sender == entry.receiver == SCHEDULER:
+    if entry.sender == entry.receiver == SCHEDULER and entry.note == STOPPED:
         yield _hidden(EventRecord(SCHEDULER, EventKind.CLOSE_REQUESTED), "close")
         yield _hidden(EventRecord(SCHEDULER, EventKind.GRACE_OVER), "grace")
     elif entry.sender == entry.receiver and entry.note in (SILENT, DROPPED):

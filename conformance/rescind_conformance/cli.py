@@ -26,6 +26,7 @@ from rescind_conformance.command_line import (
 )
 from rescind_conformance.console_report import STYLES, print_report, print_undecided
 from rescind_conformance.coverage import not_observable
+from rescind_conformance.explorer.command import explore_command
 from rescind_conformance.explorer.live_command import orders_command
 from rescind_conformance.known import KnownFailures
 from rescind_conformance.mutants.command import mutants_command
@@ -49,6 +50,7 @@ Example: `rescind conformance scheduler --subject reference`
 app.command(name="compare")(compare_command)
 app.command(name="replay")(replay_command)
 app.command(name="mutants")(mutants_command)
+app.command(name="explore")(explore_command)
 app.command(name="orders")(orders_command)
 
 _PROGRESS_SECONDS = 10.0

@@ -18,10 +18,13 @@ from rescind_conformance.verdicts import CaseResult, RequirementVerdict, Verdict
 
 _OTHER_COLUMNS = 48
 """The width of the table without its columns of cases and of texts."""
+_LEAST_TEXT = 28
+"""Where no so many columns are left for the texts, these begin with what became of the other cases."""
 _LONG_TEXT = 300
 """Characters of a requirement's text, of which then only the beginning is printed."""
 _LOG_LINES = 10
 _MOST_REQUIREMENTS = 8
+"""That are named where something is missing."""
 _FENCE_TASK = re.compile(r"\bF[0-9]+\b")
 
 STYLES = {
@@ -82,20 +85,26 @@ def _table(report: SuiteReport, width: int) -> Table:
     table.add_column("Level", no_wrap=True)
     table.add_column("Verdict", no_wrap=True)
     counts = {one.requirement.id: case_count(report, one) for one in report.verdicts}
-    room = width - _OTHER_COLUMNS - max([5, *map(len, counts.values())])
-    table.add_column("Cases", justify="right", no_wrap=True)
-    table.add_column("Text", no_wrap=True, overflow="ellipsis", max_width=max(8, room))
+    wide = width - _OTHER_COLUMNS - max([5, *(len(" ".join(count)) for count in counts.values())]) >= _LEAST_TEXT
+    cases = {name: " ".join(count) if wide else count[0] for name, count in counts.items()}
+    room = width - _OTHER_COLUMNS - max([5, *map(len, cases.values())])
+    table.add_column("Cases", no_wrap=True)
+    table.add_column("Text", no_wrap=True, overflow="ellipsis", max_width=max(_LEAST_TEXT // 2, room))
     for one in report.verdicts:
         known = known_reason(report, one)
         verdict, style = (KNOWN, _KNOWN_STYLE) if known else (one.verdict.value, STYLES[one.verdict])
         text = f"known: {known}" if known else one.reason or one.requirement.text
+        text = text if wide else f"{counts[one.requirement.id][1]} {text}".strip()
         level = one.requirement.level.value
-        table.add_row(one.requirement.id, level, f"[{style}]{verdict}[/]", counts[one.requirement.id], escape(text))
+        table.add_row(
+            one.requirement.id, level, f"[{style}]{verdict}[/]", cases[one.requirement.id].strip(), escape(text)
+        )
     return table
 
 
-def case_count(report: SuiteReport, one: RequirementVerdict) -> str:
-    """Of the cases that are there to check a requirement how many pass, and what became of the others.
+def case_count(report: SuiteReport, one: RequirementVerdict) -> tuple[str, str]:
+    """Of the cases that are there to check a requirement how many pass, and what became of the others: `1/2`,
+    `(1 unsupported)`.
 
     The verdict itself says what became of most: that is left out.
     """
@@ -107,8 +116,8 @@ def case_count(report: SuiteReport, one: RequirementVerdict) -> str:
     if elsewhere:
         others.append(f"{elsewhere} elsewhere")
     if not one.findings:
-        return ""
-    return f"{found[Verdict.PASS]}/{len(listing)}" + (f" ({', '.join(others)})" if others else "")
+        return "", ""
+    return f"{found[Verdict.PASS]}/{len(listing)}", f"({', '.join(others)})" if others else ""
 
 
 def _lacking(report: SuiteReport) -> Iterator[str]:
@@ -216,4 +225,5 @@ def _totals(report: SuiteReport) -> str:
             parts.append(f"[{STYLES[kind]}]{counts[kind]} {kind.value}{as_known}[/]")
     broken = f" [bold magenta]{cases_in_words(report.broken)} with a harness error.[/]" if report.broken else ""
     end = f" [bold red]{len(report.unexpected)} not expected.[/]" if report.unexpected else ""
-    return f"{cases_in_words(len(report.results))} in {report.seconds:.1f} s. Requirements: {', '.join(parts)}.{broken}{end}"
+    played = f"{cases_in_words(len(report.results))} in {report.seconds:.1f} s."
+    return f"{played} Requirements: {', '.join(parts)}.{broken}{end}"

@@ -54,7 +54,9 @@ def _testcase(run: Document, case: Document) -> ElementTree.Element:
     departures = "\n".join(f"{one['requirement']}: {one['text']}" for one in case["departures"])
     match case["verdict"]:
         case Verdict.HARNESS_ERROR:
-            _say(test, "error", AtFault(case["at_fault"]).heading.rstrip(":"), case["harness_error"])
+            at_fault, lines = AtFault(case["at_fault"]), case["harness_error"].strip().splitlines()
+            line = lines[0 if at_fault is AtFault.ADAPTER else -1]  # of a traceback the last says what it was
+            _say(test, "error", f"{at_fault.heading} {line}", case["harness_error"])
         case Verdict.FAIL:
             levels = {one["id"]: one["level"] for one in run["requirements"]}
             loud = [one for one in case["departures"] if one["known"] is None]

@@ -90,11 +90,16 @@ class Peer:
         """It was told to leave."""
         self.silent = False
         """It is paused: it sends nothing, not even heartbeats, but its connection stays."""
-        self.socket = world.context.socket(zmq.DEALER)
-        for option, value in ((zmq.SNDHWM, 0), (zmq.RCVHWM, receive_queue), (zmq.LINGER, 0)):
+        self._receive_queue = receive_queue
+        self.connect()
+
+    def connect(self) -> None:
+        """Open a connection under its routing id. Called by the world only."""
+        self.socket = self.world.context.socket(zmq.DEALER)
+        for option, value in ((zmq.SNDHWM, 0), (zmq.RCVHWM, self._receive_queue), (zmq.LINGER, 0)):
             self.socket.setsockopt(option, value)
-        self.socket.setsockopt(zmq.IDENTITY, routing_id)
-        self.socket.connect(world.endpoint)
+        self.socket.setsockopt(zmq.IDENTITY, self.routing_id)
+        self.socket.connect(self.world.endpoint)
 
     @property
     def echo_type(self) -> type[Message]:

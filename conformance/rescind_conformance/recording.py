@@ -35,6 +35,11 @@ class Recorder:
         self._trace = trace
         self._recording = Recording()
 
+    @property
+    def so_far(self) -> Recording:
+        """What was sent since `begin`."""
+        return self._recording
+
     def end(self) -> Recording:
         """What was sent since `begin`; nothing is recorded any more."""
         self._trace = None

@@ -14,7 +14,7 @@ from rescind import wire
 from rescind.messages import Message
 from rescind_conformance.findings import new_task_id
 from rescind_conformance.peers import FakeWorker, Peer
-from rescind_conformance.replay_file import CONNECTS, DIED, DROPS, NO_ECHO, Step, UnreadableReplay
+from rescind_conformance.replay_file import CONNECTS, DIED, NO_ECHO, Step, UnreadableReplay
 from rescind_conformance.trace import SCHEDULER, words
 from rescind_conformance.verdicts import Departure
 from rescind_conformance.world import World
@@ -142,10 +142,10 @@ class _Player:
         match action:
             case {"peer": name, "event": event} if event == CONNECTS:
                 self._connect(name)
-            case {"peer": name, "event": event} if event == DROPS:
-                self._peers[name].cut()
             case {"peer": name, "event": event}:
-                self._world.note_event(self._peers[name], event)
+                self._world.happen(event, self._peers[name])
+            case {"event": event}:
+                self._world.happen(event)
             case {"peer": name, "queue_size": size}:
                 peer = self._peers[name]
                 assert isinstance(peer, FakeWorker)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from rescind import wire
 from rescind.messages import WorkerHeartbeat
+from rescind_conformance.audit import LOST, STOPPED
 from rescind_conformance.case import Profile, all_cases
 from rescind_conformance.recording import Recording
 from rescind_conformance.report_document import split_text
@@ -20,8 +21,8 @@ from rescind_conformance.verdicts import CaseResult
 FORMAT: Final = "rescind-conformance-replay"
 VERSION: Final = 1
 
-DROPS, CONNECTS = "drops its connection", "connects"
-"""The events that a replay acts on; all others only tell a reader something."""
+CONNECTS = "connects"
+"""The event of a peer's first connection. `World.happen` says which others a replay acts on."""
 
 _TIMED = (Profile.SHORT_TIMEOUTS, Profile.REBALANCING, Profile.RESTLESS)
 
@@ -174,7 +175,7 @@ class _Steps:
         self._answering = True
         if entry.fence:
             self._outstanding[entry.receiver] -= 1
-        else:
+        elif entry.note != LOST:
             self.steps[-1]["heard"].setdefault(entry.receiver, []).append(words(entry, self._names))
 
     def _action(self, index: int, entry: Entry) -> dict[str, Any]:
@@ -195,7 +196,7 @@ def _drive(result: CaseResult, profile: Profile) -> tuple[str, str]:
         reason = "the case floods, and its steps do not have each message"
     elif profile in _TIMED:
         reason = "the order depends on time-outs, or on the moment in which the subject moves a task"
-    elif any(entry.sender == entry.receiver == SCHEDULER for entry in result.trace):
+    elif any(entry.sender == entry.receiver == SCHEDULER and entry.note == STOPPED for entry in result.trace):
         reason = "the subject's process is told to end"
     elif any("all of" in one.text for one in result.departures):
         reason = "what was lost are parts of messages that their text does not show"

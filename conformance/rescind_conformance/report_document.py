@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, Final
 import jsonschema
 
 from rescind_conformance.case import all_cases
+from rescind_conformance.known import KnownFailures
 from rescind_conformance.requirements import Level
 from rescind_conformance.runner import SuiteReport
 from rescind_conformance.trace import trace_json
@@ -180,7 +181,7 @@ def _case(report: SuiteReport, result: CaseResult, story: str, first: int) -> Do
         "requirements": list(result.declared),
         "checked": sorted(result.checked),
         "verdict": str(case_verdict(report, result)),
-        "departures": list(_departures(report, result)),
+        "departures": departures_json(result, report.known),
         "unsupported": result.unsupported,
         "harness_error": result.harness_error,
         "at_fault": None if result.harness_error is None else result.at_fault.value,
@@ -195,14 +196,16 @@ def _case(report: SuiteReport, result: CaseResult, story: str, first: int) -> Do
     }
 
 
-def _departures(report: SuiteReport, result: CaseResult) -> Iterator[Document]:
-    for one in result.departures:
-        expected, happened = split_text(one.text)
-        yield {
+def departures_json(result: CaseResult, known: KnownFailures | None = None) -> list[Document]:
+    """The departures of a case, as report.json has them."""
+    return [
+        {
             "requirement": one.requirement,
             "text": one.text,
-            "expected": expected,
-            "happened": happened,
-            "known": report.known.reason(result, one.requirement),
+            "expected": split_text(one.text)[0],
+            "happened": split_text(one.text)[1],
+            "known": known.reason(result, one.requirement) if known is not None else None,
             "position": len(result.trace) if one.position is None else min(one.position, len(result.trace)),
         }
+        for one in result.departures
+    ]

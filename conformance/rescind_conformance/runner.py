@@ -194,16 +194,17 @@ class _Run:
 
     def run(self) -> tuple[list[CaseResult], Subject]:
         jobs = [threading.Thread(target=self._job) for _ in range(min(self._plan.jobs, len(self._queue)))]
-        for job in jobs:
-            job.start()
         try:
+            for job in jobs:
+                job.start()  # within: a signal may come before the last has begun
             for job in jobs:
                 while job.is_alive():
                     job.join(0.2)  # in pieces, so that a signal is handled
         finally:
             self._stop.set()
             for job in jobs:
-                job.join()
+                if job.is_alive():
+                    job.join()
         if self._error is not None:
             raise self._error
         return self._results, self._subjects[0]

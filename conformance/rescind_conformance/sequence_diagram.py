@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from html import escape
+from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
@@ -26,6 +27,9 @@ _NEAR = 12
 
 _GETS = re.compile(r"(?P<peer>[CWS][0-9]*)(?:, which is lost,)? (?P<verb>gets|sends) (?P<what>.+)", re.DOTALL)
 _GOT = re.compile(r"(?:(?P<peer>[CWS][0-9]*)|it) (?P<verb>got|sent) (?P<what>.+)", re.DOTALL)
+_MISSING = re.compile(r"(?P<sender>[CWS][0-9]*) has not sent (?P<peer>[CWS][0-9]*) (?P<what>.+)", re.DOTALL)
+_SENT = re.compile(r"[CWS][0-9]* (sends|echoes) ")
+"""What the judge says of one message too few, or too many."""
 
 
 class Kind(StrEnum):
@@ -103,6 +107,15 @@ def diagram_svg(rows: Sequence[Row], subject: str, title: str) -> str:
     return "".join([*parts, "</svg>"])
 
 
+def diagram_file(rows: Sequence[Row], subject: str, title: str) -> str:
+    """An SVG file of its own, for light and for dark. Everything in it is escaped."""
+    styles = files("rescind_conformance") / "templates"
+    style = "".join((styles / name).read_text(encoding="utf-8") for name in ("colours.css", "diagram.css"))
+    head, end, body = diagram_svg(rows, subject, title).partition("</title>")
+    background = '<rect class="back" width="100%" height="100%"/>'
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}{end}<style>{style}</style>{background}{body}\n'
+
+
 def _draw(row: Row, x: dict[str, float], y: float, width: float) -> Iterator[str]:
     kind = row.kind.value
     if row.sender == row.receiver:
@@ -146,6 +159,9 @@ def _required(departure: dict[str, Any], subject: str) -> Row:
     """What was required, as an arrow if it is a message to or from a peer."""
     match = _GETS.fullmatch(departure["expected"])
     label = departure["requirement"]
+    missing = None if departure["expected"] else _MISSING.fullmatch(departure["happened"])
+    if missing is not None:
+        return Row(Kind.REQUIRED, missing["sender"], missing["peer"], _short(f"{label} required: {missing['what']}"))
     if match is None or match["what"].startswith(("nothing", "no ", "all of")) or " of " in match["what"]:
         said = f"required: {departure['expected']}" if departure["expected"] else departure["happened"]
         return Row(Kind.RULE, "", "", _short(f"{label} {said}"))
@@ -158,6 +174,8 @@ def _required(departure: dict[str, Any], subject: str) -> Row:
 def _offenders(trace: Sequence[dict[str, Any]], departure: dict[str, Any]) -> Iterator[int]:
     """The latest entries before a departure was found that are what its text says has happened."""
     expected, happened = _GETS.fullmatch(departure["expected"]), _GOT.match(departure["happened"])
+    if not departure["expected"] and _SENT.match(departure["happened"]) and departure["position"]:
+        yield departure["position"] - 1
     if happened is None:
         return
     peer = happened["peer"] or (expected["peer"] if expected else "")

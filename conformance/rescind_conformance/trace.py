@@ -16,6 +16,7 @@ from rescind.messages import (
     WorkerHeartbeatEcho,
 )
 from rescind.trace import describe
+from rescind_conformance.judge.records import EventRecord
 
 SCHEDULER = "S"
 """The subject's name in traces."""
@@ -39,6 +40,9 @@ class Entry:
 
     fence: bool = False
     """Whether it is a heartbeat of the sender's role, or its echo."""
+
+    event: EventRecord | None = None
+    """What a judge reads of an event, if it reads anything."""
 
 
 def shown(entries: Sequence[Entry]) -> list[bool]:

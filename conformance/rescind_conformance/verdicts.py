@@ -110,6 +110,8 @@ class CaseResult:
     role: str = "scheduler"
     recording: Recording | None = None
     """What its peers sent, frame by frame, if it departed."""
+    actions: Sequence[Mapping[str, Any]] = ()
+    """What was done to a client or a worker in an order that the race tests found, for its replay."""
     repetition: int = 0
     """Counts how often the case was played before in this run."""
 

@@ -21,6 +21,9 @@ from pathlib import Path
 
 from rescind_conformance.process import START_SECONDS, SubjectUnavailable, last_lines
 
+_LAST_WORDS_SECONDS = 2.0
+"""How long a process that ends is waited for, so that its log can be quoted."""
+
 
 class Forked:
     """One process that was forked. For one thread."""
@@ -100,6 +103,8 @@ class WarmStart:
             os.close(theirs)
         if not answer:
             os.close(output)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LAST_WORDS_SECONDS)  # it closes its end before it has said why
             raise SubjectUnavailable(f"the reference did not start; its last lines:\n{last_lines(self.log)}")
         return Forked(self, int(answer), output, log)
 
@@ -160,7 +165,7 @@ def _become(request: Mapping[str, object], output: int, errors: int) -> None:
         assert isinstance(request["environment"], dict)
         os.environ.update(request["environment"])
         sys.argv = ["rescind", *map(str, request["arguments"])]  # type: ignore[call-overload]
-        cli.main()
+        cli.app()
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1

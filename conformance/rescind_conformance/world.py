@@ -11,7 +11,7 @@ import zmq
 
 from rescind import wire
 from rescind.messages import Message, Task
-from rescind_conformance.audit import judge_scheduler_of
+from rescind_conformance.audit import DROPPED, RECONNECTS, STOPPED, judge_scheduler_of
 from rescind_conformance.findings import Conversation, Findings
 from rescind_conformance.peers import FakeClient, FakeWorker, Peer, TaskRef, Unreadable, new_routing_id
 from rescind_conformance.trace import SCHEDULER, Entry
@@ -86,23 +86,24 @@ class World(Findings):
 
     # --- peers and tasks
 
-    def client(self, *, introduced: bool = True, receive_queue: int = 0) -> FakeClient:
+    def client(self, *, introduced: bool = True, receive_queue: int = 0, routing_id: bytes | None = None) -> FakeClient:
         """A new client, connected and known to the subject.
 
         With `introduced=False` it has said nothing yet, and is silent (`Peer.silent`).
         Its socket takes in `receive_queue` messages that are not read (0: all); the rest stays with the subject.
+        Without a `routing_id`, which nobody may have used, it gets a random one.
         """
         name = f"C{len(self.clients) + 1}"
-        client = FakeClient(self, name, new_routing_id("Client", name), receive_queue)
+        client = FakeClient(self, name, routing_id or new_routing_id("Client", name), receive_queue)
         self.clients.append(client)
         client.silent = not introduced
         self._introduce(client)
         return client
 
-    def worker(self, queue_size: int = 10, *, introduced: bool = True) -> FakeWorker:
-        """A new worker that takes so many tasks, connected and known to the subject. `introduced`: see `client`."""
+    def worker(self, queue_size: int = 10, *, introduced: bool = True, routing_id: bytes | None = None) -> FakeWorker:
+        """A new worker that takes so many tasks, connected and known to the subject. For the others see `client`."""
         name = f"W{len(self.workers) + 1}"
-        worker = FakeWorker(self, name, new_routing_id("Worker", name), queue_size)
+        worker = FakeWorker(self, name, routing_id or new_routing_id("Worker", name), queue_size)
         self.workers.append(worker)
         worker.silent = not introduced
         self._introduce(worker)
@@ -187,7 +188,9 @@ class World(Findings):
             return
         known: set[str] = set()
         unheard = [peer.name for peer in (*self.clients, *self.workers) if not peer.living]
-        judged = judge_scheduler_of(self.trace, self.names, unheard=unheard, at_rest=self._at_rest)
+        judged = judge_scheduler_of(
+            self.trace, self.names, unheard=unheard, at_rest=self._at_rest, goodbyes_may_be_late=True
+        )
         for violation, position in judged.findings:
             if violation.requirement not in known:
                 known.add(violation.requirement)
@@ -203,7 +206,7 @@ class World(Findings):
         if not self.instance.ask_to_stop():
             self.unsupported("this subject cannot be asked to shut down")
         self.stopping = True
-        self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, "is asked to shut down"))
+        self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, STOPPED))
 
     def scheduler_exited(self) -> bool:
         """Whether the subject's process has ended."""
@@ -261,12 +264,55 @@ class World(Findings):
         """Write into the trace what happened at a peer."""
         self.trace.append(Entry(self._step, peer.name, peer.name, None, event))
 
+    def happen(self, event: str, peer: Peer | None = None) -> None:
+        """Have something happen that a replay file tells of: a peer's connection, otherwise it is only noted."""
+        if peer is None:
+            self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, event))
+        elif event == DROPPED:
+            peer.cut()
+        elif event == RECONNECTS:
+            self.reconnect(peer)
+        else:
+            self.note_event(peer, event)
+
     def forget(self, peer: Peer) -> None:
         """Close a peer's socket; what had not been received is lost."""
         if peer.socket in self._poller:
             self._poller.unregister(peer.socket)
         del self._peers[peer.socket]
         peer.socket.close(linger=0)
+
+    def reconnect(self, peer: Peer) -> None:
+        """Have a peer whose connection was dropped connect again under its routing id, as none should (T4).
+
+        Returns when the subject has answered its heartbeat. As long as ZeroMQ takes the former connection for alive
+        it discards what comes over the new one, so that it is tried again. Departs (S10.1) when no answer comes.
+        """
+        self.note_reconnected(peer)
+        peer.beat()
+        begun = time.monotonic()
+        while not self._answered(peer) and time.monotonic() - begun < self._deadline:
+            self.forget(peer)
+            peer.connect()
+            self._admit(peer)
+            peer.socket.send(wire.encode(peer.heartbeat_message()))
+        self.settle()
+
+    def note_reconnected(self, peer: Peer) -> None:
+        """A new connection of a peer under its former routing id, and a line that tells of it."""
+        self.note_event(peer, RECONNECTS)
+        peer.gone = peer.dismissed = peer.silent = False
+        peer.outstanding = 0
+        peer.connect()
+        self._admit(peer)
+
+    def _answered(self, peer: Peer) -> bool:
+        """Whether all its heartbeats are answered soon."""
+        until = time.monotonic() + KEEP_ALIVE_INTERVAL
+        while peer.outstanding and (left := until - time.monotonic()) > 0:
+            self._conversation.go_on()
+            self._pump(left)
+        return not peer.outstanding
 
     def close(self, *, farewell: bool = False) -> None:
         """Close every socket. `farewell`: the subject will be used again, so the peers take their leave first."""
@@ -286,9 +332,12 @@ class World(Findings):
             self.trace.append(entry)
 
     def _introduce(self, peer: Peer) -> None:
+        self._admit(peer)
+        peer.fence()
+
+    def _admit(self, peer: Peer) -> None:
         self._peers[peer.socket] = peer
         self._poller.register(peer.socket, zmq.POLLIN)
-        peer.fence()
 
     def _pump_until(
         self, condition: Callable[[], bool], *, beats: bool, meanwhile: Callable[[], None] | None = None

@@ -72,6 +72,11 @@ def refused_task_hangs() -> None:
 
 
 @fault
+def results_are_ignored() -> None:
+    without((FutureState.RUNNING, FutureInput.RESULT))
+
+
+@fault
 def result_wins_over_cancel() -> None:
     TRANSITIONS[FutureState.CANCELING, FutureInput.RESULT] = TRANSITIONS[FutureState.RUNNING, FutureInput.RESULT]
 

@@ -130,6 +130,27 @@ def the_answer_of_the_first_assignment_ends_the_second() -> None:
 
 
 @fault
+def a_task_that_comes_twice_runs_twice() -> None:
+    again: dict[bytes, Task] = {}
+
+    def make(method: Any) -> Any:
+        def keep(self: Any, task: Task) -> None:
+            if task.task_id in self._assignments:
+                again[task.task_id] = task
+            else:
+                method(self, task)
+
+        return keep
+
+    def also(self: Any, task_id: bytes, event: Finished) -> None:
+        if task_id in again:
+            self._on_task(again.pop(task_id))
+
+    patch(MACHINE, "_on_task", make)
+    beside("_on_finished", also)
+
+
+@fault
 def cancels_during_the_end_are_answered_too() -> None:
     slow_to_end()
     row(ENDING, AssignmentInput.CANCEL_FORCE, ENDING, Action.SEND_CANCELED)

@@ -1,6 +1,7 @@
 """Traces written by hand, that judge a judge: `load_traces` reads a file of them, `play` holds a judge against one.
 
-A file is named after its requirement. It names the party that is judged, then has its traces (and may go on with
+A file is named after its requirement (`S4.2.txt`; `M1.scheduler.txt` where another party has `M1.txt`), or after
+something else if all its traces are valid. It names the party that is judged, then has its traces (and may go on with
 another party and the traces of that)::
 
     party: W1
@@ -20,7 +21,8 @@ another party and the traces of that)::
 
 `!` ends the record at which the violation is certain. `! at rest`, alone on a line, says that it is found at rest
 there; `at rest` that nothing is missing then. A valid trace is at rest at its end. What follows a `!` must break
-nothing else: one wrong act is one violation. `#` begins a comment.
+nothing else: one wrong act is one violation. `#` begins a comment. What stands below a line `== before each` begins
+each trace that follows it in the file, up to the next such line.
 
 Traces of a client or a worker begin after its first heartbeat, those of `party: W1 from its first message` with it.
 `events: started, finished` below the title of a trace says that its recorder records these kinds of events only
@@ -29,7 +31,7 @@ Traces of a client or a worker begin after its first heartbeat, those of `party:
 The scheduler is S, clients are C1, C2..., workers W1, W2..., and any other name will do. Messages are written in the
 words of `rescind.trace.describe`, tasks are T1, T2...; what those words leave out may follow them::
 
-    Task T1 | Task T1 needs gpu | Task T1 argument type 5 | GraphTask G1 of T1 T2
+    Task T1 | Task T1 needs gpu | Task T1 argument type 5 | Task T1 source C2 | GraphTask G1 of T1 T2
     TaskCancel T1 | TaskCancel T1 force
     TaskCancelConfirm T1 canceled | cancelFailed | cancelNotFound | type 7
     TaskResult T1 success | failed | failedWorkerDied | type 7 [without payload]
@@ -42,7 +44,7 @@ words of `rescind.trace.describe`, tasks are T1, T2...; what those words leave o
 
 Events of the party::
 
-    S   takes W1 as lost | close requested | grace over | W1 reads no more
+    S   takes W1 as lost | takes W1 as lost dropped | close requested | grace over | W1 reads no more
     C1  calls cancel T1 | calls cancel T1 force #2 | cancel T1 returns True | cancel T1 #2 returns False
     C1  calls cancelled T1 #3 | cancelled T1 #3 returns True
     C1  time limit T1 | settled T1 cancelled | released T1 | calls disconnect
@@ -145,7 +147,9 @@ class Trace:
 def load_traces(path: Path) -> list[Trace]:
     """The traces of a file. Raises `TraceError`."""
     traces: list[Trace] = []
+    before = Trace(path, 0, "before each", "", "", whole=False)
     party, whole = "", False
+    current: Trace | None = None
     for number, raw in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         text = _COMMENT.sub("", raw).rstrip()
         if not text:
@@ -157,10 +161,17 @@ def load_traces(path: Path) -> list[Trace]:
                 whole = bool(rest)
             elif text.startswith("=="):
                 _expect(bool(party), "a line 'party: NAME' before the first trace")
-                traces.append(_title(path, number, text, party, whole))
+                if text == "== before each":
+                    current = before = Trace(path, number, "before each", "", party, whole)
+                else:
+                    current = _title(path, number, text, party, whole)
+                    if before.party == party:
+                        current.lines, current.tasks = list(before.lines), dict(before.tasks)
+                    traces.append(current)
             else:
-                _expect(bool(traces), "a line '== valid: ...' or '== breaks ID: ...' before the first record")
-                _line(traces[-1], number, text)
+                _expect(current is not None, "a line '== valid: ...' or '== breaks ID: ...' before the first record")
+                assert current is not None
+                _line(current, number, text)
         except TraceError as error:
             raise TraceError(f"{path.name}, line {number}: {error}: {raw!r}") from None
     for trace in traces:
@@ -276,6 +287,8 @@ def _task_message(words: str) -> Message:
     if rest.startswith("argument type "):
         return Task(_task(name), function_args=(Argument(int(rest.removeprefix("argument type ")), b"argument"),))
     argument = Argument(ArgumentType.OBJECT_ID, b"argument")
+    if rest.startswith("source "):
+        return Task(_task(name), rest.removeprefix("source ").encode(), function_args=(argument,))
     return Task(_task(name), function_args=(argument,), capabilities=_capabilities(rest, "needs"))
 
 
@@ -359,7 +372,7 @@ _OF_TASK = r"(?P<task>\S+)"
 _CALL = r"(?: #(?P<call>[0-9]+))?"
 _VALUE = r" returns (?P<value>True|False)"
 _EVENTS: tuple[tuple[str, EventKind], ...] = (
-    (r"takes (?P<peer>\S+) as lost", EventKind.PEER_LOST),
+    (r"takes (?P<peer>\S+) as lost(?: (?P<outcome>dropped|silent))?", EventKind.PEER_LOST),
     (r"(?P<peer>\S+) reads no more", EventKind.UNSEEN),
     (r"close requested", EventKind.CLOSE_REQUESTED),
     (r"grace over", EventKind.GRACE_OVER),

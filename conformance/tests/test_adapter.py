@@ -25,6 +25,7 @@ from rescind_conformance.cli import app
 from rescind_conformance.console_report import print_report
 from rescind_conformance.html_report import render_report
 from rescind_conformance.junit import junit_xml
+from rescind_conformance.played_scheduler import Call
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.report_document import report_document, report_validator
 from rescind_conformance.runner import Plan, SuiteReport, run_suite, select_cases
@@ -142,7 +143,7 @@ def test_every_report_says_that_it_was_the_adapter() -> None:
     assert heading in render_report(document)
     error = ElementTree.fromstring(junit_xml(document)).find(".//error")
     assert error is not None
-    assert error.attrib["message"] == heading.rstrip(":")
+    assert error.attrib["message"].startswith(f"{heading} standard output has a line that is not JSON")
 
 
 def test_what_the_adapter_does_after_a_departure_is_a_note() -> None:
@@ -172,6 +173,28 @@ def test_another_task_id_than_that_of_the_task() -> None:
     said = re.search(r"returned the task_id 0{32}, but the Task that came has (\w+)", result.harness_error or "")
     assert said is not None
     assert said[1] != "0" * 32
+
+
+def test_the_trace_shows_what_calls_have_returned() -> None:
+    (result,) = play_bent("lies and crashes", "asking.cancel-waits").results
+    assert "done(T1) returned True" in [entry.note for entry in result.trace]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (None, "result(T1) has not returned"),
+        ({"event": "raised", "error": "OSError: no"}, "result(T1) raised OSError: no"),
+        ({"returned": False}, "result(T1) returned False"),
+        ({"settled": True, "running": False}, "result(T1) returned True"),
+        ({"outcome": "value", "text": "it"}, "result(T1) returned value 'it'"),
+        ({"outcome": "error", "text": "x" * 100}, f"result(T1) returned error '{'x' * 57}...'"),
+        ({"outcome": "cancelled"}, "result(T1) returned cancelled"),
+        ({"task_id": "00"}, "result(T1) returned"),
+    ],
+)
+def test_an_answer_in_words(answer: dict[str, Any] | None, words: str) -> None:
+    assert Call("result(T1)", "result", answer).in_words == words
 
 
 def test_a_feature_that_nobody_knows_is_warned_of() -> None:

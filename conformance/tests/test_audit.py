@@ -21,7 +21,7 @@ from rescind.messages import (
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
-from rescind_conformance.audit import judge_scheduler_of
+from rescind_conformance.audit import STOPPED, judge_scheduler_of
 from rescind_conformance.trace import Entry
 
 T1, T2 = b"1" * 16, b"2" * 16
@@ -139,7 +139,7 @@ def test_who_fell_silent_may_be_told_to_leave() -> None:
 def test_whoever_is_asked_to_shut_down_may_tell_all_to_leave() -> None:
     entries = [Entry(number, *said) for number, said in enumerate((*ECHO, GO_HOME))]
     assert judged(entries) == ["S9.1"]
-    assert judged([*entries[:-1], Entry(3, "S", "S", None, "is asked"), entries[-1]]) == []
+    assert judged([*entries[:-1], Entry(3, "S", "S", None, STOPPED), entries[-1]]) == []
 
 
 def test_what_comes_in_one_step_may_have_been_sent_in_any_order() -> None:

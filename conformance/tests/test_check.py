@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from rescind.cli import app
+from rescind.cli import whole_app
 from rescind.messages import (
     CancelConfirmType,
     ClientDisconnect,
@@ -69,7 +69,7 @@ def trace_of(said: list[tuple[str, str, Message]]) -> list[TraceRecord | TraceEv
 
 
 def checked(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["check", *arguments])
+    result = CliRunner().invoke(whole_app(), ["check", *arguments])
     return result.exit_code, result.output
 
 
@@ -138,7 +138,7 @@ def test_the_first_is_enough_and_standard_input_is_read(monkeypatch: pytest.Monk
     stream = io.StringIO()
     for record in trace_of([*SAID[:6], SAID[5], SAID[5]]):
         TraceWriter(stream).write(record)
-    result = CliRunner().invoke(app, ["check", "-", "--first"], input=stream.getvalue())
+    result = CliRunner().invoke(whole_app(), ["check", "-", "--first"], input=stream.getvalue())
     assert result.exit_code == 1
     assert result.output.count("S8.2") == 1
 

@@ -28,6 +28,7 @@ FAULTS = {
     "not-found-means-false": ("C2.2", "asking.not-found"),
     "unasked-canceled-is-ignored": ("C2.3", "asking.canceled-unasked"),
     "refused-task-hangs": ("C2.3", "asking.refused-task"),
+    "results-are-ignored": ("C2.4", "asking.result"),
     "result-wins-over-cancel": ("C3.1", "crossing.result-first"),
     "discarded-result-is-kept": ("C3.2", "crossing.discarded-is-released"),
     "refusal-is-swallowed": ("C4.1", "asking.refused"),
@@ -91,6 +92,11 @@ def test_the_reference_client_passes() -> None:
     assert report.exit_status == 0
 
 
+def test_each_requirement_has_a_fault() -> None:
+    tested = {name for case in all_cases("client") for name in case.requirements}
+    assert tested - {requirement for table in (FAULTS, ALSO) for requirement, _ in table.values()} == set()
+
+
 def test_the_client_of_scaler_departs_as_is_known() -> None:
     known = load_known_failures(KNOWN)
     names = ["asking.canceled", "crossing.result-first", "sharing.cancelled-waits", "time-limit.no-answer"]
@@ -124,3 +130,12 @@ def test_a_faulty_client_is_caught(fault: str, requirement: str, case: str) -> N
     (result,) = report.results
     assert result.harness_error is None
     assert result.departed == {requirement}, result.departures
+
+
+def test_a_departure_names_the_frame_that_it_came_after() -> None:
+    fault = "a-malformed-frame-ends-the-client"
+    command = shlex.join([sys.executable, str(Path(__file__).with_name("faulty_client.py")), fault])
+    cases = select_cases("malformed.misframed", role="client")
+    (result,) = run_suite(lambda: adapter_by_command("client", command), cases, Plan(deadline=1.0)).results
+    (departure,) = result.departures
+    assert departure.text.endswith("(after: an empty frame)")

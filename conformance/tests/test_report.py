@@ -107,8 +107,8 @@ MIXED = suite(
 )
 
 
-def printed(report: SuiteReport, *, verbose: bool = False) -> str:
-    console = Console(width=110, file=io.StringIO())
+def printed(report: SuiteReport, *, verbose: bool = False, width: int = 110) -> str:
+    console = Console(width=width, file=io.StringIO())
     with console.capture() as captured:
         print_report(report, console, verbose=verbose)
     return captured.get()
@@ -147,12 +147,14 @@ def test_of_the_cases_of_a_requirement_all_are_counted() -> None:
     optional = result("optional", checked=set(), unsupported="no rebalancing", lacks="feature moves")
     few = suite(result("fine"), optional)
     many = suite(result("fine"), result("bad", missing()), optional, unreached, stray)
-    assert [case_count(few, one) for one in few.verdicts] == ["1/2 (1 unsupported)", ""]
+    assert [case_count(few, one) for one in few.verdicts] == [("1/2", "(1 unsupported)"), ("", "")]
     assert [case_count(many, one) for one in many.verdicts] == [
-        "1/4 (1 not reached, 1 unsupported, 1 elsewhere)",
-        "0/1 (1 not reached, 1 elsewhere)",
+        ("1/4", "(1 not reached, 1 unsupported, 1 elsewhere)"),
+        ("0/1", "(1 not reached, 1 elsewhere)"),
     ]
     assert "Unsupported: feature moves (1 case)" in printed(many)
+    assert "│ 1/2 (1 unsupported) │ A result" in printed(few)
+    assert "│ 1/2   │ (1 unsupported) A result" in printed(few, width=80)
 
 
 def test_what_is_missing_names_the_requirements_that_hang_on_it() -> None:
@@ -209,7 +211,7 @@ def test_where_there_is_no_terminal_progress_is_told_in_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter(range(0, 1000, 6))
-    monkeypatch.setattr(cli.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("rescind_conformance.cli.time.monotonic", lambda: next(clock))
     told = cli.ProgressLines(5, known("crossing.as-known"))
     (case,) = select_cases("crossing.result-crosses-cancel")
     for each in (result("fine"), result("as-known", missing()), result("worse", missing()), BROKEN, result("last")):

@@ -20,6 +20,7 @@ import pytest
 from rescind_conformance.adapter_subjects import AdapterSubject, shipped_adapter
 from rescind_conformance.case import all_cases
 from rescind_conformance.runner import Plan, SuiteReport, run_suite, select_cases
+from rescind_conformance.trace import trace_lines
 from rescind_conformance.verdicts import Verdict
 
 MARK = "CONFORMANCE_TEST"
@@ -32,6 +33,7 @@ FAULTS = {
     "cancels-during-the-end-are-answered-too": ("W1.2", "running.force-twice"),
     "a-cancel-is-refused-while-the-task-is-ended": ("W1.2", "running.no-force-after-force"),
     "repeated-refusals-are-swallowed": ("W1.2", "running.refused-again-and-again"),
+    "a-task-that-comes-twice-runs-twice": ("W1.3", "queued.sent-again"),
     "a-cancelled-queued-task-starts": ("W2.1", "queued.cancelled"),
     "a-queued-task-refuses": ("W2.1", "queued.one-of-many"),
     "canceled-comes-before-the-end": ("W2.2", "running.force"),
@@ -155,6 +157,15 @@ def test_a_faulty_worker_is_caught(played: Played, fault: str, requirement: str,
     assert result.harness_error is None
     assert {departure.requirement for departure in result.departures} == {requirement}, result.departures
     assert left == []
+
+
+def test_what_is_wrong_with_a_message_is_told() -> None:
+    """In the departure where a case tries one after another; in the trace where the words of a message hide it."""
+    report, _ = play("bytes-behind-a-message-are-ignored", "malformed.misframed")
+    assert report.results[0].departures[0].text.endswith("(after: a message with a byte behind it)")
+    report, _ = play("unknown-arguments-are-object-ids", "malformed.unknown-argument-type")
+    (result,) = report.results
+    assert [line for line in trace_lines(result.trace, result.names) if "its argument has the unknown type 5" in line]
 
 
 def test_each_requirement_has_a_fault() -> None:

@@ -8,13 +8,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from rescind_conformance.cli import app as conformance_app
-from rescind_conformance.judge.command import check
 
 app = typer.Typer(
     name="rescind",
@@ -27,8 +25,7 @@ app = typer.Typer(
 Start with `rescind demo`; then `rescind conformance scheduler --subject reference`.
 """,
 )
-app.add_typer(conformance_app, name="conformance")
-app.command()(check)
+"""The commands that run a cluster. `whole_app` has those that test one, too."""
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:6378"
 
@@ -38,7 +35,18 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens
 
 def main() -> None:
     """Run the command; exit status 0 for success, 1 for a failed check, 2 for what could not run."""
-    app()
+    whole_app()()
+
+
+@cache
+def whole_app() -> typer.Typer:
+    """Every command. The suite is imported here, because workers that it starts by the hundred do not need it."""
+    from rescind_conformance.cli import app as conformance_app
+    from rescind_conformance.judge.command import check
+
+    app.add_typer(conformance_app, name="conformance")
+    app.command()(check)
+    return app
 
 
 @app.command()

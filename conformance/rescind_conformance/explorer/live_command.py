@@ -19,7 +19,9 @@ from rich.table import Table
 
 from rescind_conformance.command_line import end_on_signals, fail, known_failures, scheduler_opener
 from rescind_conformance.console_report import print_report
-from rescind_conformance.explorer.live import LiveResult, LiveWalk, drivable
+from rescind_conformance.explorer.live import LiveResult, LiveSession, drivable
+from rescind_conformance.explorer.live_breadth import drive_by_length
+from rescind_conformance.explorer.live_random import drive_at_random
 from rescind_conformance.explorer.scenario import Scenario
 from rescind_conformance.explorer.scenarios import LARGE, SCENARIOS
 from rescind_conformance.process import SubjectUnavailable
@@ -35,7 +37,8 @@ class _Work:
     subject: str | None
     endpoint: str | None
     orders: int
-    seed: int
+    seed: int | None
+    """None: by length."""
     deadline: float
 
 
@@ -48,6 +51,9 @@ def orders_command(
     endpoint: Annotated[str | None, typer.Option(help="A scheduler that runs already, and is idle.")] = None,
     orders: Annotated[int, typer.Option(min=1, help="So many orders in all, or all that there are.")] = 2000,
     seed: Annotated[int, typer.Option(help="Which orders are drawn.")] = 1,
+    shortest: Annotated[
+        bool, typer.Option("--shortest", help="Instead of drawing: the shortest orders first, each of a length.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that drive, each with a scheduler of its own.")] = 2,
     known_failing: Annotated[
         str | None, typer.Option(help="A file of known failures, or the name of one that is shipped.")
@@ -74,12 +80,12 @@ def orders_command(
     began = time.monotonic()
     results = {one.name: LiveResult(one.name) for one in chosen}
     share = -(-orders // len(chosen))
-    work = [_Work(one, subject, endpoint, share, seed, deadline) for one in chosen]
+    work = [_Work(one, subject, endpoint, share, None if shortest else seed, deadline) for one in chosen]
     try:
         with opener() as opened:
             described = (opened.name, opened.version, opened.replay_options)
         for result in _with_progress(_run(work, jobs if endpoint is None else 1), orders, console):
-            results[result.scenario].add(result)
+            results[result.scenario] = result
     except SubjectUnavailable as error:
         fail(str(error))
     console.print(_table(results))
@@ -129,8 +135,13 @@ def _ignore_interrupts() -> None:
 
 
 def _drive(work: _Work) -> LiveResult:
-    with scheduler_opener(work.subject, work.endpoint)() as subject:
-        return LiveWalk(work.scenario, subject, work.deadline, work.seed).run(work.orders)
+    with (
+        scheduler_opener(work.subject, work.endpoint)() as subject,
+        LiveSession(work.scenario, subject, work.deadline) as session,
+    ):
+        if work.seed is None:
+            return drive_by_length(session, work.orders)
+        return drive_at_random(session, work.orders, work.seed)
 
 
 def _with_progress(results: Iterator[LiveResult], orders: int, console: Console) -> Iterator[LiveResult]:
@@ -166,7 +177,8 @@ def _table(results: Mapping[str, LiveResult]) -> Table:
     table.add_column("", no_wrap=True)
     for name, one in results.items():
         counts = [f"{number:,}" for number in (one.orders, len(one.inputs), one.messages, one.broken)]
-        table.add_row(name, *counts, "all orders" if one.closed else "")
+        depth = "" if one.depth is None else f"all orders of up to {one.depth} messages"
+        table.add_row(name, *counts, "all orders" if one.closed else depth)
     return table
 
 

@@ -1,8 +1,4 @@
-"""What a scheduler's judge knows of peers and tasks, and the steps that change several of them at once.
-
-Where the records allow more than one reading, the books say so, and nothing is held against the scheduler that one of
-them allows: a peer may be `vague`, a task `doubtful` or "unclear", a worker's place in doubt.
-"""
+"""The books of a scheduler's judge, and the steps that change several entries at once."""
 
 from __future__ import annotations
 
@@ -21,7 +17,8 @@ from rescind.messages import (
     TaskResult,
     TaskResultType,
 )
-from rescind_conformance.judge.scheduler_dues import Due, Dues, Effect
+from rescind_conformance.judge.scheduler_dues import Due, Dues
+from rescind_conformance.judge.scheduler_entries import PeerBook, TaskBook
 
 NOT_FOUND: Final = CancelConfirmType.CANCEL_NOT_FOUND
 CANCELED: Final = CancelConfirmType.CANCELED
@@ -34,91 +31,7 @@ REMEMBERED: Final = 1000
 """So many lost peers' ids are remembered at least (S9.6, S9.8)."""
 
 
-@dataclass(slots=True)
-class PeerBook:
-    """A peer that has said something."""
-
-    role: str = ""
-    """"client" or "worker" from its first heartbeat or Task on."""
-    sure: bool = False
-    """It is registered for certain, since it was served; until then it may be one too many (S11.5)."""
-    vague: bool = False
-    """Whether it is registered, and as what, or lost, cannot be told: nothing is asked that concerns it."""
-    lost: bool = False
-    oddly: bool = False
-    """It left with a disconnectType that has no name (M6)."""
-    told: bool = False
-    """It was lost, and its heartbeat has been answered with ClientDisconnect."""
-    warned: bool = False
-    """It was lost, and has been sent ClientDisconnect unasked."""
-    unseen: bool = False
-    """What is sent to it, nobody sees."""
-    heartbeats: int = 0
-    """Those that are still to be echoed."""
-    excused: int = 0
-    """Those that may be echoed, and need not be."""
-    queue_size: int = 0
-    load: int = 0
-    """How many tasks it holds."""
-    doubts: int = 0
-    """How many more it may hold, in the scheduler's eyes."""
-    graphs: bool = False
-    """It was given tasks of graphs: how many it holds is not known."""
-
-    @property
-    def serves(self) -> bool:
-        """Whether it is a worker that may be given tasks."""
-        return self.role == "worker" and not self.lost and not self.vague
-
-    @property
-    def room(self) -> int:
-        """How many more tasks it can be given for certain, if it is registered."""
-        return max(0, self.queue_size - self.load - self.doubts) if self.serves and not self.graphs else 0
-
-
-@dataclass(slots=True)
-class TaskBook:
-    """A task that a client has submitted."""
-
-    owner: str
-    message: Task
-    stage: str = "held"
-    """"held"; "abandoned": its owner is lost, its holder has it still; "over": its terminal message is sent or due;
-    "unclear": the scheduler has done with it what makes no sense, and whatever follows is no surprise.
-    """
-    holder: str = ""
-    returned_by: str = ""
-    """The holder that gave it back last."""
-    finished_by: str = ""
-    """The holder whose result ended it: what it answers later is dropped (S5.2)."""
-    round: str = ""
-    """Whose round is open with the holder: "owner", "move", or ""."""
-    taken_over: bool = False
-    """The owner's round began as a move (S7.6)."""
-    forced: bool = False
-    """In this round a TaskCancel with force was sent to the holder, or is due."""
-    asked: int = 0
-    """TaskCancels that were sent to the holder, or are due, and are not answered."""
-    refused: bool = False
-    """A cancel of it has been refused."""
-    doubtful: bool = False
-    """Held, and it may have gone to a worker whose messages nobody sees, or have been refused, or is known to wait
-    where it should not.
-    """
-    waits_by: str = "S9.9"
-    """By which requirement it is placed, while it waits."""
-    losses: int = 0
-    terminal: Message | None = None
-    """The terminal message that was sent."""
-    never_again: str = "S1.2"
-    """What is broken if it is dispatched when it is over."""
-    places: tuple[str, ...] = ()
-    """Workers at which it may count as held though it is not."""
-    tempting: dict[tuple[str, Effect], str] = field(default_factory=dict)
-    """Effects of what was dropped, by whom they would be sent to ("": any worker); and the requirement."""
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Cause:
     """A message that made it possible to place so many more tasks (S9.9)."""
 
@@ -128,9 +41,16 @@ class Cause:
     """As in `Due`."""
 
 
+_NOBODY: Final = PeerBook()
+
+
 @dataclass(slots=True)
 class Books:
-    """The state of a scheduler, as its messages show it."""
+    """The state of a scheduler, as its messages show it.
+
+    Copies share what does not change: entries are changed by way of `peer` and `task` only, from one call of `settle`
+    to the next.
+    """
 
     peers: dict[str, PeerBook] = field(default_factory=dict)
     tasks: dict[bytes, TaskBook] = field(default_factory=dict)
@@ -141,7 +61,7 @@ class Books:
     dues: Dues = field(default_factory=Dues)
     waiting: dict[bytes, None] = field(default_factory=dict)
     """Tasks that wait for a worker, and that any worker may run."""
-    causes: list[Cause] = field(default_factory=list)
+    causes: tuple[Cause, ...] = ()
     """Why tasks could be placed that were not yet."""
     lost: dict[str, None] = field(default_factory=dict)
     """Lost peers that the scheduler must remember, the one lost first comes first."""
@@ -149,26 +69,55 @@ class Books:
     closing_unsaid: bool = False
     """It shuts down for a client, and has not answered accordingly yet (S11.6)."""
     refused_to_close: bool = False
+    own_peers: dict[str, None] = field(default_factory=dict)
+    """Entries that were changed since `settle`: no copy shares them."""
+    own_tasks: dict[bytes, None] = field(default_factory=dict)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Books:
-        """As `copy.deepcopy` does, but messages, which nobody changes, are shared: they are most of it."""
+        """As `copy.deepcopy` does, but what nobody changes is shared: most of it."""
+        self.settle()
         return Books(
-            {name: replace(peer) for name, peer in self.peers.items()},
-            {task_id: replace(task, tempting=dict(task.tempting)) for task_id, task in self.tasks.items()},
+            dict(self.peers),
+            dict(self.tasks),
             dict(self.graphs),
             dict(self.dropped),
             self.dues.copy(),
             dict(self.waiting),
-            [replace(cause) for cause in self.causes],
+            self.causes,
             dict(self.lost),
             self.closing,
             self.closing_unsaid,
             self.refused_to_close,
         )
 
+    def settle(self) -> None:
+        """What was changed is not changed any more: the next change is to a copy."""
+        self.own_peers.clear()
+        self.own_tasks.clear()
+
     def peer(self, name: str) -> PeerBook:
-        """What is known of a peer, nothing for a new one."""
-        return self.peers.setdefault(name, PeerBook())
+        """The entry of a peer, to be changed; a new one for a new peer."""
+        if name not in self.own_peers:
+            self.own_peers[name] = None
+            self.peers[name] = self.peers[name].copy() if name in self.peers else PeerBook()
+        return self.peers[name]
+
+    def task(self, task_id: bytes) -> TaskBook | None:
+        """The entry of a task, to be changed."""
+        if task_id not in self.own_tasks and task_id in self.tasks:
+            self.own_tasks[task_id] = None
+            self.tasks[task_id] = self.tasks[task_id].copy()
+        return self.tasks.get(task_id)
+
+    def held(self, task_id: bytes) -> TaskBook:
+        """The entry of a task that there is, to be changed."""
+        task = self.task(task_id)
+        assert task is not None
+        return task
+
+    def look(self, name: str) -> PeerBook:
+        """What is known of a peer."""
+        return self.peers.get(name, _NOBODY)
 
     def owe(self, to: str, message: Message, requirement: str, cause: str = "", *, optional: bool = False) -> None:
         """From now on a message is due."""
@@ -188,9 +137,7 @@ class Books:
         peer = self.peer(name)
         peer.heartbeats -= count
         peer.excused += count
-        for due in list(self.dues):
-            if due.cause == name:
-                due.cause, due.echoes = "", 0
+        self.dues.detach(name)
 
     # --- one task
 
@@ -198,10 +145,17 @@ class Books:
         """A task is accepted, unless the scheduler still says that it is refused."""
         task_id = message.task_id
         former = self.tasks.get(task_id)
-        task = self.tasks[task_id] = TaskBook(owner, message, doubtful=doubtful)
+        task = self.open(owner, message)
+        task.doubtful = doubtful
         task.places = former.places if former is not None else ()
         self.may_refuse(owner, task_id)
         self._wait(task_id, task, "S9.9")
+
+    def open(self, owner: str, message: Task) -> TaskBook:
+        """A new entry."""
+        self.own_tasks[message.task_id] = None
+        task = self.tasks[message.task_id] = TaskBook(owner, message)
+        return task
 
     def may_refuse(self, owner: str, task_id: bytes) -> None:
         """A Task may be refused for a limit, until its sender has an echo."""
@@ -232,18 +186,21 @@ class Books:
             self.peer(task.holder).load -= 1
             for due in self.cancels_due(task):
                 self.dues.excuse(due)
+            task.last_holder = task.holder
         task.holder = ""
         self.close_round(task)
 
     def give_back(self, task_id: bytes, task: TaskBook) -> None:
         """The holder says that it does not have it: it is placed again."""
-        task.returned_by = task.holder
         self.release(task_id, task)
         self._wait(task_id, task, "S7.3")
 
     def close_round(self, task: TaskBook) -> None:
         """No round is open for the task."""
-        task.round, task.asked, task.forced, task.taken_over = "", 0, False, False
+        task.round, task.asked, task.forced, task.taken_over, task.absorbed = "", 0, False, False, False
+        joining = [what for what, by in task.tempting.items() if by in ("S6.1", "S7.6") and what[0] != task.owner]
+        for what in joining:
+            del task.tempting[what]
 
     def cancels_due(self, task: TaskBook) -> list[Due]:
         """The TaskCancels that have to be sent to the holder."""
@@ -256,7 +213,7 @@ class Books:
         self, task_id: bytes, terminal: Message, requirement: str, *, cause: str = "", never_again: str = "S1.2"
     ) -> None:
         """The task is over: its terminal message is due."""
-        task = self.tasks[task_id]
+        task = self.held(task_id)
         self.forget(task_id, task, never_again)
         self.owe(task.owner, terminal, requirement, cause)
 
@@ -301,19 +258,20 @@ class Books:
         peer = self.peer(name)
         peer.lost, peer.vague, peer.heartbeats, peer.oddly = True, not peer.sure, 0, oddly
         for due in list(self.dues):
-            task = self.tasks.get(getattr(due.message, "task_id", b""))
             if due.to != name:
                 continue
+            task = self.tasks.get(getattr(due.message, "task_id", b""))
             if task is not None and task.owner == name and task.stage == "held" and not due.refuses:
                 self.dues.remove(due)
             else:
                 self.dues.excuse(due)
         for task_id, task in list(self.tasks.items()):
-            self.clear_doubt(task, name)
+            if name in task.places:
+                self.clear_doubt(self.held(task_id), name)
             if task.holder == name:
-                self._lose_holder(task_id, task)
+                self._lose_holder(task_id, self.held(task_id))
             elif task.owner == name and task.stage == "held":
-                self._lose_owner(task_id, task, silent=silent)
+                self._lose_owner(task_id, self.held(task_id), silent=silent)
         self.lost.pop(name, None)
         self.lost[name] = None
         if len(self.lost) > REMEMBERED:
@@ -324,6 +282,7 @@ class Books:
     def _lose_holder(self, task_id: bytes, task: TaskBook) -> None:
         owners_round = task.round == "owner"
         task.losses += 1
+        task.tempting.clear()
         self.release(task_id, task)
         if task.stage == "abandoned":
             self.forget(task_id, task, "S9.7")
@@ -338,7 +297,7 @@ class Books:
             self._wait(task_id, task, "S9.3")
 
     def _lose_owner(self, task_id: bytes, task: TaskBook, *, silent: bool) -> None:
-        requirement = "M6" if self.peer(task.owner).oddly else "S9.7"
+        requirement = self.look(task.owner).lost_by("S9.7")
         if not task.holder:
             self.forget(task_id, task, requirement)
         else:
@@ -360,9 +319,14 @@ class Books:
         for name, peer in list(self.peers.items()):
             if peer.serves:
                 self.owe(name, SHUTDOWN, "S9.10")
-        for task_id, task in self.tasks.items():
+        for task_id, task in list(self.tasks.items()):
             if task.stage == "held" and not task.holder and not task.doubtful:
                 self.end(task_id, TaskCancelConfirm(task_id, CANCELED), "S9.10", never_again="S9.10")
+
+    def close_unsaid(self) -> None:
+        """It has begun a shutdown that a client has asked for, and has not said so."""
+        self.close()
+        self.closing_unsaid = True
 
     def may_be_closing(self) -> bool:
         """Whether it shuts down, or a client has asked it to and it has not answered."""
@@ -371,10 +335,10 @@ class Books:
     def hide(self, name: str) -> None:
         """From now on nobody sees what is sent to a peer."""
         self.peer(name).unseen = True
-        for task_id, task in self.tasks.items():
+        for task_id, task in list(self.tasks.items()):
             if task.stage == "held" and not task.holder:
                 self.waiting.pop(task_id, None)
-                self._wait(task_id, task, task.waits_by)
+                self._wait(task_id, self.held(task_id), task.waits_by)
 
     # --- places (S9.9)
 
@@ -389,6 +353,18 @@ class Books:
             return min(len(self.waiting), room)
         return min(sum(not self.refusals(self.tasks[task_id]) for task_id in self.waiting), room)
 
+    def left_waiting(self, echoed: str) -> int:
+        """How many tasks should have been placed before this echo, since it was the peer that made it possible."""
+        due = [cause for cause in self.causes if cause.sender == echoed and cause.echoes]
+        self.causes = tuple(
+            replace(cause, echoes=cause.echoes - 1) if cause in due else cause
+            for cause in self.causes
+            if cause not in due or cause.echoes > 1
+        )
+        if all(cause.echoes > 1 for cause in due):
+            return 0
+        return self.placeable(surely=True) - sum(cause.count for cause in self.causes)
+
     def blame(self, count: int) -> tuple[str, list[bytes]]:
         """Which of the tasks that wait beside room are told of, and the requirement. They are told of once."""
         elsewhere = [name for name, peer in self.peers.items() if peer.room]
@@ -396,11 +372,11 @@ class Books:
         def directly(task_id: bytes) -> str:
             """By which requirement this task is placed, unless it is the place that may have been forgotten."""
             task = self.tasks[task_id]
-            return task.waits_by if elsewhere != [task.returned_by] else "S9.9"
+            return task.waits_by if elsewhere != [task.last_holder] else "S9.9"
 
         told = sorted(self.waiting, key=lambda task_id: directly(task_id) == "S9.9")[:count]
         requirement = directly(told[0])
         for task_id in told:
-            self.tasks[task_id].doubtful = True
+            self.held(task_id).doubtful = True
             del self.waiting[task_id]
         return requirement, told

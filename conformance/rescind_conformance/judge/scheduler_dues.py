@@ -15,16 +15,16 @@ def effect_of(message: Message) -> Effect:
     """See `Effect`."""
     match message:
         case TaskCancel(_, force):
-            return TaskCancel, force
+            return "TaskCancel", force
         case TaskCancelConfirm(_, kind):
-            return TaskCancelConfirm, int(kind)
+            return "TaskCancelConfirm", int(kind)
         case ClientDisconnect(kind):
-            return ClientDisconnect, int(kind)
+            return "ClientDisconnect", int(kind)
         case _:
-            return (type(message),)
+            return (type(message).__name__,)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Due:
     """A message that must be sent; or, if `optional`, may be."""
 
@@ -45,18 +45,23 @@ class Due:
 class Dues:
     """What is due, oldest first. What is no longer asked for may still be sent until the echo to its cause."""
 
-    by_task: dict[bytes, list[Due]] = field(default_factory=dict)
+    by_task: dict[bytes, tuple[Due, ...]] = field(default_factory=dict)
 
     def copy(self) -> Dues:
-        """A copy that shares nothing that can change."""
-        return Dues({task_id: [replace(due) for due in dues] for task_id, dues in self.by_task.items()})
+        """A copy."""
+        return Dues(dict(self.by_task))
 
     def add(self, due: Due) -> None:
-        self.by_task.setdefault(_about(due.message), []).append(due)
+        about = _about(due.message)
+        self.by_task[about] = (*self.by_task.get(about, ()), due)
 
-    def about(self, message: Message) -> list[Due]:
+    def about(self, message: Message) -> tuple[Due, ...]:
         """What is due to anyone about the task of a message."""
-        return self.by_task.get(_about(message), [])
+        return self.by_task.get(_about(message), ())
+
+    def owed(self, to: str, message: Message) -> list[Due]:
+        """What must be sent to a peer about the task of a message."""
+        return [due for due in self.about(message) if due.to == to and not due.optional]
 
     def take(self, to: str, message: Message) -> Due | None:
         """Discharge what this message discharges; None: nothing. What must be sent goes before what may be, and the
@@ -80,26 +85,27 @@ class Dues:
         return None
 
     def remove(self, due: Due) -> None:
-        about = _about(due.message)
-        left = [one for one in self.by_task[about] if one is not due]
-        if left:
-            self.by_task[about] = left
-        else:
-            del self.by_task[about]
+        self._replace(due, ())
 
     def excuse(self, due: Due) -> None:
-        """It need not be sent any more, or was missed and may come late."""
-        due.optional = True
+        """It need not be sent any more."""
+        self._replace(due, (replace(due, optional=True),))
 
     def late(self, due: Due) -> None:
-        """It has been found missing, and will not be a second time."""
-        due.optional, due.cause, due.echoes = True, "", 0
+        """It has been found missing, and will not be a second time: it may come late."""
+        self._replace(due, (replace(due, optional=True, cause="", echoes=0),))
+
+    def detach(self, sender: str) -> None:
+        """No echo to this peer comes after anything."""
+        for due in list(self):
+            if due.cause == sender:
+                self._replace(due, (replace(due, cause="", echoes=0),))
 
     def on_heartbeat(self, sender: str, unechoed: int) -> None:
         """The echo to this heartbeat, the last of so many, comes after all that its sender has caused (S10.2)."""
-        for due in self:
+        for due in list(self):
             if due.cause == sender and not due.echoes:
-                due.echoes = unechoed
+                self._replace(due, (replace(due, echoes=unechoed),))
 
     def on_echo(self, to: str) -> list[Due]:
         """What should have come before this echo."""
@@ -107,15 +113,24 @@ class Dues:
         for due in list(self):
             if due.cause != to or not due.echoes:
                 continue
-            due.echoes -= 1
-            if due.echoes:
-                continue
-            if due.optional:
+            if due.echoes > 1:
+                self._replace(due, (replace(due, echoes=due.echoes - 1),))
+            elif due.optional:
                 self.remove(due)
             else:
                 missing.append(due)
                 self.late(due)
         return missing
+
+    def _replace(self, due: Due, by: tuple[Due, ...]) -> None:
+        about = _about(due.message)
+        dues = self.by_task[about]
+        index = next(index for index, one in enumerate(dues) if one is due)
+        left = (*dues[:index], *by, *dues[index + 1 :])
+        if left:
+            self.by_task[about] = left
+        else:
+            del self.by_task[about]
 
     def __iter__(self) -> Iterator[Due]:
         return (due for dues in self.by_task.values() for due in dues)

@@ -7,6 +7,8 @@ sent, and missing when the sender of its cause has had a later heartbeat echoed 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rescind.messages import (
     CancelConfirmType,
     ClientDisconnect,
@@ -23,16 +25,9 @@ from rescind.messages import (
     WorkerDisconnectNotification,
     WorkerHeartbeat,
 )
-from rescind_conformance.judge.scheduler_books import (
-    CANCEL_FAILED,
-    CANCELED,
-    NOT_FOUND,
-    SHUTDOWN,
-    Books,
-    PeerBook,
-    TaskBook,
-)
+from rescind_conformance.judge.scheduler_books import CANCEL_FAILED, CANCELED, NOT_FOUND, SHUTDOWN, Books
 from rescind_conformance.judge.scheduler_dues import Effect, effect_of
+from rescind_conformance.judge.scheduler_entries import PeerBook, TaskBook
 
 DISPATCH = ("", effect_of(Task(b"")))
 """What a dropped message may tempt to: a Task to any worker."""
@@ -55,7 +50,7 @@ def receive(books: Books, sender: str, message: Message) -> None:
         case TaskResult(task_id):
             _on_answer(books, sender, peer, task_id, message, None)
         case TaskLog(task_id):
-            task = books.tasks.get(task_id)
+            task = books.task(task_id)
             if task is not None and task.holder == sender and task.stage == "held":
                 books.owe(task.owner, message, "S8.4", sender)
         case ClientHeartbeat():
@@ -83,19 +78,30 @@ def _speaks_as(peer: PeerBook, role: str) -> None:
         peer.vague = True
 
 
+def _tempt_worker(books: Books, sender: str, peer: PeerBook, task_ids: list[bytes]) -> None:
+    """A worker speaks as a client does: it is neither obeyed nor answered."""
+    requirement = "S9.6" if peer.lost else "S11.3"
+    for task_id in task_ids:
+        if task_id in books.tasks:
+            refusal = (sender, effect_of(TaskCancelConfirm(task_id, NOT_FOUND)))
+            books.held(task_id).tempting |= {refusal: requirement, DISPATCH: requirement}
+        else:
+            books.dropped[task_id] = requirement
+
+
 def _on_task(books: Books, sender: str, peer: PeerBook, message: Task) -> None:
     task_id = message.task_id
-    task = books.tasks.get(task_id)
+    task = books.task(task_id)
     refusal = TaskCancelConfirm(task_id, NOT_FOUND)
     if _is(peer, "worker"):
-        books.dropped[task_id] = "S11.3"
+        _tempt_worker(books, sender, peer, [task_id])
         return
     _speaks_as(peer, "client")
     if task_id in books.graphs:
         books.graphs[task_id] = ("", b"")
         return
     peer.role = peer.role or "client"
-    if task is not None and task.doubtful and task.owner != sender and not _is(books.peer(task.owner), "client"):
+    if task is not None and task.doubtful and task.owner != sender and not _is(books.look(task.owner), "client"):
         books.give_up(task_id, task)  # whether it is held at all, nobody knows
     if task is not None and task.stage == "unclear":
         books.owe(sender, refusal, "S1.3", sender, optional=True)
@@ -105,8 +111,8 @@ def _on_task(books: Books, sender: str, peer: PeerBook, message: Task) -> None:
         else:
             books.owe(sender, refusal, "S1.3", sender, optional=True)
     elif peer.lost:
-        books.dropped[task_id] = "S9.8"
-        books.owe(sender, refusal, "S9.8", sender)
+        books.dropped[task_id] = peer.lost_by("S9.8")
+        books.owe(sender, refusal, peer.lost_by("S9.8"), sender)
     elif task is not None and task.stage == "held" and task.owner == sender:
         task.never_again = "S1.4"
         task.tempting |= {(sender, effect_of(refusal)): "S1.4", DISPATCH: "S1.4"}
@@ -124,12 +130,12 @@ def _on_task(books: Books, sender: str, peer: PeerBook, message: Task) -> None:
 
 def _on_graph(books: Books, sender: str, peer: PeerBook, message: GraphTask) -> None:
     """Under an id that is in use it is dropped or refused; otherwise this version does not define what comes."""
-    task = books.tasks.get(message.task_id)
+    task = books.task(message.task_id)
     held = task is not None and task.stage in ("held", "abandoned")
     refusal = TaskCancelConfirm(message.task_id, NOT_FOUND)
     new = [one for one in (message.task_id, *(node.task_id for node in message.graph)) if one not in books.tasks]
     if _is(peer, "worker"):
-        books.dropped |= dict.fromkeys(new, "S11.3")
+        _tempt_worker(books, sender, peer, [*new, message.task_id])
         return
     _speaks_as(peer, "client")
     peer.role = peer.role or "client"
@@ -148,11 +154,12 @@ def _on_graph(books: Books, sender: str, peer: PeerBook, message: GraphTask) -> 
 
 def _on_cancel(books: Books, sender: str, peer: PeerBook, message: TaskCancel) -> None:
     task_id = message.task_id
-    task = books.tasks.get(task_id)
+    task = books.task(task_id)
     not_found = TaskCancelConfirm(task_id, NOT_FOUND)
     if _is(peer, "worker"):
+        _tempt_worker(books, sender, peer, [task_id])
         if task is not None:
-            task.tempting |= _effects_of_cancel(task, message, "S11.3")
+            task.tempting |= _effects_of_cancel(task, message, "S9.6" if peer.lost else "S11.3")
     elif task is not None and task.owner == sender and task.stage in ("held", "unclear"):
         if peer.vague or peer.role == "worker":
             books.give_up(task_id, task)
@@ -161,7 +168,7 @@ def _on_cancel(books: Books, sender: str, peer: PeerBook, message: TaskCancel) -
     else:
         unsure = peer.vague or peer.role == "worker" or (task is not None and task.stage == "unclear")
         known = task is not None and task.stage != "over"
-        requirement = "S9.8" if peer.lost else "S2.2" if known else "S2.1"
+        requirement = peer.lost_by("S9.8") if peer.lost else "S2.2" if known else "S2.1"
         books.owe(sender, not_found, requirement, sender, optional=unsure)
         if task is not None and task.stage == "held":
             task.tempting |= _effects_of_cancel(task, message, "S2.2")
@@ -184,6 +191,8 @@ def _on_owners_cancel(books: Books, task_id: bytes, task: TaskBook, message: Tas
         canceled = TaskCancelConfirm(task_id, CANCELED)
         books.end(task_id, canceled, "S3.1", cause=task.owner, never_again="S3.1")
     elif not task.round:
+        for tempting in _effects_of_cancel(task, message, ""):
+            task.tempting.pop(tempting, None)
         task.tempting.pop((task.owner, effect_of(TaskCancelConfirm(b"", CANCEL_FAILED))), None)
         books.owe(task.holder, message, "S4.3" if task.refused else "S4.1", task.owner)
         task.round, task.forced, task.asked = "owner", message.force, 1
@@ -202,7 +211,7 @@ def _on_owners_cancel(books: Books, task_id: bytes, task: TaskBook, message: Tas
 
 def _on_answer(books: Books, sender: str, peer: PeerBook, task_id: bytes, message: Message, kind: int | None) -> None:
     """A TaskResult (`kind` is None) or a TaskCancelConfirm."""
-    task = books.tasks.get(task_id)
+    task = books.task(task_id)
     if task is None:
         return
     named = kind is None or kind in set(CancelConfirmType)
@@ -233,10 +242,11 @@ def _on_answer(books: Books, sender: str, peer: PeerBook, task_id: bytes, messag
 
 def _on_result(books: Books, holder: str, task_id: bytes, task: TaskBook, message: Message) -> None:
     if task.stage == "abandoned":
-        books.forget(task_id, task, "S9.7")
-        task.tempting[task.owner, effect_of(message)] = "S9.7"
+        requirement = books.look(task.owner).lost_by("S9.7")
+        books.forget(task_id, task, requirement)
+        task.tempting[task.owner, effect_of(message)] = requirement
     else:
-        requirement = {"owner": "S5.1", "move": "S7.4"}.get(task.round, "S1.1")
+        requirement = {"owner": "S5.1", "move": "S7.4"}.get(task.round, "S4.3" if task.refused else "S1.1")
         books.end(task_id, message, requirement, cause=holder)
         task.finished_by = holder
 
@@ -244,12 +254,13 @@ def _on_result(books: Books, holder: str, task_id: bytes, task: TaskBook, messag
 def _on_last_answer(books: Books, holder: str, task_id: bytes, task: TaskBook, kind: int) -> None:
     """About a task whose owner is lost: only its place matters."""
     asked = task.asked > 0
+    requirement = books.look(task.owner).lost_by("S9.7")
     task.asked = max(0, task.asked - 1)
     if kind != CANCEL_FAILED:
-        books.forget(task_id, task, "S9.7")
+        books.forget(task_id, task, requirement)
         if not asked:
             books.doubt(task, holder)  # the table takes it for its last word, S8.3 for none
-    task.tempting[task.owner, effect_of(TaskCancelConfirm(task_id, kind))] = "S9.7"
+    task.tempting[task.owner, effect_of(TaskCancelConfirm(task_id, kind))] = requirement
 
 
 def _on_confirm(books: Books, holder: str, task_id: bytes, task: TaskBook, message: Message, kind: int) -> None:
@@ -262,8 +273,10 @@ def _on_confirm(books: Books, holder: str, task_id: bytes, task: TaskBook, messa
             books.close_round(task)
         elif task.asked > 0:
             task.tempting[to_owner] = "S6.3"
+            task.absorbed = True
         else:
-            books.owe(task.owner, message, "S7.6" if task.taken_over and not task.forced else "S4.2", holder)
+            taken_over = "S7.6" if task.taken_over and not task.forced else "S4.2"
+            books.owe(task.owner, message, "S6.3" if task.absorbed else taken_over, holder)
             for due in books.cancels_due(task):
                 books.dues.excuse(due)
             books.close_round(task)
@@ -275,7 +288,8 @@ def _on_confirm(books: Books, holder: str, task_id: bytes, task: TaskBook, messa
             canceled = TaskCancelConfirm(task_id, CANCELED)
             books.end(task_id, canceled, "S9.10", cause=holder, never_again="S9.10")
     else:
-        requirement = "S4.2" if not task.taken_over else "S7.5" if task.forced else "S7.6"
+        answered = "S6.3" if task.absorbed else "S4.2"
+        requirement = answered if not task.taken_over else "S7.5" if task.forced else "S7.6"
         books.end(task_id, message, requirement, cause=holder, never_again="S7.8")
 
 
@@ -285,16 +299,17 @@ def _on_heartbeat(books: Books, sender: str, peer: PeerBook, role: str) -> None:
     _speaks_as(peer, role)
     if peer.lost and not peer.vague:
         kind = DisconnectType.SHUTDOWN if peer.told and role == "worker" else DisconnectType.DISCONNECT
-        books.owe(sender, ClientDisconnect(kind), "S9.6" if role == "worker" else "S9.8", sender)
+        books.owe(sender, ClientDisconnect(kind), peer.lost_by("S9.6" if role == "worker" else "S9.8"), sender)
     elif role == "worker" and not peer.role and books.closing:
         books.owe(sender, SHUTDOWN, "S9.10", sender, optional=peer.told)
     else:
         peer.role = peer.role or role
         peer.heartbeats += 1
         books.dues.on_heartbeat(sender, peer.heartbeats)
-        for cause in books.causes:
-            if cause.sender == sender and not cause.echoes:
-                cause.echoes = peer.heartbeats
+        books.causes = tuple(
+            replace(cause, echoes=peer.heartbeats) if cause.sender == sender and not cause.echoes else cause
+            for cause in books.causes
+        )
 
 
 def _on_disconnect(books: Books, sender: str, peer: PeerBook, kind: int) -> None:

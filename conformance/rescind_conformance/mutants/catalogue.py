@@ -4,6 +4,7 @@
 [[mutant]]
 name = "refusal-is-swallowed"
 breaks = ["S4.2"]              # the requirements that it departs from
+case = "dispatched.forwards-cancel-failed"  # one that checks one of these and sees it
 field_bugs = [28]              # numbers of SPEC.md's section 16, where it stands for one
 tells = "The holder's refusal is not passed on to the owner."
 file = "scheduler_table.py"    # of the package `rescind`
@@ -29,7 +30,7 @@ from rescind_conformance.case import ROLES
 
 _DIRECTORY = Path(__file__).parent
 _EDIT = ("file", "find", "replace")
-_TEXTS = ("name", "tells", *_EDIT)
+_TEXTS = ("name", "case", "tells", *_EDIT)
 
 
 class CatalogueError(ValueError):
@@ -55,6 +56,8 @@ class Mutant:
     role: str
     breaks: tuple[str, ...]
     """The requirements that it departs from."""
+    case: str
+    """The one that is to catch it, played first: if it does not, others of these requirements may."""
     tells: str
     """What it does wrong, in a line."""
     edits: tuple[Edit, ...]
@@ -74,9 +77,9 @@ class Catalogue:
 
 
 @cache
-def load_catalogue() -> Catalogue:
-    """The catalogue of this package. Raises `CatalogueError`."""
-    documents = {role: _read(_DIRECTORY / f"{role}.toml") for role in ROLES}
+def load_catalogue(directory: Path = _DIRECTORY) -> Catalogue:
+    """The catalogue of this package, or another. Raises `CatalogueError`."""
+    documents = {role: _read(directory / f"{role}.toml") for role in ROLES}
     mutants = tuple(
         _mutant(role, number, entry)
         for role, document in documents.items()
@@ -118,6 +121,7 @@ def _mutant(role: str, number: int, entry: Mapping[str, Any]) -> Mutant:
         entry["name"],
         role,
         tuple(entry["breaks"]),
+        entry["case"],
         entry["tells"],
         tuple(Edit(**{name: edit[name] for name in _EDIT}) for edit in (entry, *also)),
         tuple(entry.get("field_bugs", ())),

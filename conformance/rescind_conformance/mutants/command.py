@@ -21,8 +21,10 @@ from rescind_conformance.mutants.kill_matrix import STYLES, as_document, by_whom
 from rescind_conformance.mutants.playing import DEADLINE, Findings, MutantResult, NotImported, Outcome, run_mutants
 from rescind_conformance.process import SubjectUnavailable
 
-_JOBS_A_PROCESSOR = 3
+_JOBS_A_PROCESSOR = 4
 """Mutants mostly wait, and some hang."""
+_WIDTH = 150
+"""Of a table in a file."""
 
 
 def mutants_command(
@@ -58,6 +60,9 @@ def mutants_command(
     another case, or another requirement, tells; otherwise it has **survived**. Such a mutant is a hole in the suite.
     One that has **crashed** did not even start.
 
+    Each mutant is played with the case that is to catch it, and only if that does not with others: so most cases are
+    seen to kill one. `--full` says of all of them whether they do.
+
     Exit status: 0 each is killed (with --full: and each case kills one); 1 some are not; 2 could not run.
 
     Examples:
@@ -68,6 +73,8 @@ def mutants_command(
     """
     end_on_signals()
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH)
     try:
         chosen = _chosen(role, mutant)
         findings = _run(chosen, full, jobs or _JOBS_A_PROCESSOR * (os.cpu_count() or 1), deadline, console)
@@ -80,11 +87,11 @@ def mutants_command(
         except OSError as error:
             fail(f"the findings cannot be written: {error}")
     unexplained: list[str] = []
-    if full and mutant is None:
-        unexplained, outdated = idle_cases(findings.results, load_catalogue())
-        _print_list("These cases kill no mutant:", unexplained, console)
-        _print_list("These cases are listed as idle, but kill a mutant:", outdated, console)
-        unexplained += outdated
+    if mutant is None:
+        idle, outdated = idle_cases(findings.results, load_catalogue())
+        _print_list(f"These cases {'kill no mutant' if full else 'have killed no mutant in this run'}:", idle, console)
+        _print_list("These cases are listed as idle, but have killed a mutant:", outdated, console)
+        unexplained = idle + outdated if full else []
     if findings.unsound:
         lines = [
             f"{role}: {one.case}: {', '.join(one.departed) or one.harness_error}" for role, one in findings.unsound

@@ -33,8 +33,8 @@ def kills_by_case(results: Sequence[MutantResult], role: str) -> Counter[str]:
 
 
 def idle_cases(results: Sequence[MutantResult], catalogue: Catalogue) -> tuple[list[str], list[str]]:
-    """Of a run of all cases against all mutants of some roles: the cases that kill none without a reason, and those
-    that kill some although they are listed as idle. Each as "role: case".
+    """Of a run of all mutants of some roles: the cases that have killed none without a reason, and those that have
+    killed one although they are listed as idle. Each as "role: case".
     """
     unexplained, outdated = [], []
     for role in sorted({result.mutant.role for result in results}):
@@ -67,14 +67,18 @@ def print_findings(findings: Findings, console: Console) -> None:
     console.print(table)
     totals = Counter(result.outcome for result in findings.results)
     told = ", ".join(f"{count} {outcome}" for outcome, count in totals.items())
-    console.print(f"{len(findings.results)} mutants in {findings.seconds:.1f} s: {told}.", highlight=False)
+    count = len(findings.results)
+    mutants = "1 mutant" if count == 1 else f"{count} mutants"
+    console.print(f"{mutants} in {findings.seconds:.1f} s: {told}.", highlight=False)
 
 
 def by_whom(result: MutantResult) -> str:
     """The case that killed it (with how many others), or what happened instead."""
-    if killers := result.killers:
-        more = f" and {len(killers) - 1} more" if killers[1:] else ""
-        return killers[0].case + more
+    if killers := [one.case for one in result.killers]:
+        own = result.mutant.case
+        if own not in killers:
+            return f"{killers[0]}, not {own}"
+        return own if len(killers) == 1 else f"{own} and {len(killers) - 1} more"
     match result.outcome:
         case Outcome.ELSEWHERE:
             caught = [f"{one.case} says {', '.join(one.departed)}" for one in result.played if one.departed]
@@ -102,6 +106,7 @@ def _mutant(result: MutantResult) -> Mapping[str, Any]:
         "name": mutant.name,
         "role": mutant.role,
         "breaks": mutant.breaks,
+        "case": mutant.case,
         "field_bugs": mutant.field_bugs,
         "tells": mutant.tells,
         "outcome": result.outcome,

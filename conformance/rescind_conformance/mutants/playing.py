@@ -113,7 +113,7 @@ def run_mutants(
     deadline: float = DEADLINE,
     on_result: Callable[[MutantResult], None] = lambda _: None,
 ) -> Findings:
-    """Play each mutant with the cases of the requirements that it breaks, until one of them has found that.
+    """Play each mutant with the cases of the requirements that it breaks, its own first, until one has found that.
 
     Where none has, the other cases of its role are played until one finds anything at all. With `full` all
     cases of its role are played. What has killed a mutant is then played against an unchanged copy of the
@@ -125,26 +125,24 @@ def run_mutants(
     began = time.monotonic()
     cases = {role: all_cases(role) for role in {mutant.role for mutant in mutants}}
     results = [MutantResult(mutant) for mutant in mutants]
-    _Players(jobs, deadline, on_result).play(
-        _Game(one.mutant.role, one, _order(one.mutant, cases[one.mutant.role]), full) for one in results
-    )
+    games = []
+    for result in results:
+        of_role = cases[result.mutant.role]
+        games.append(_Game(result.mutant.role, result, of_role if full else _order(result.mutant, of_role), full))
+    _Players(jobs, deadline, on_result).play(games)
+    controls = []
+    for role, of_role in cases.items():
+        killers = {one.case for result in results if result.mutant.role == role for one in result.killers}
+        played = [case for case in of_role if case.name in killers]
+        controls += [_Game(role, None, played[part::jobs], True) for part in range(min(jobs, len(played)))]
     control = _Players(jobs, deadline, on_result)
-    control.play(
-        _Game(role, None, of_role[part::jobs], True)
-        for role in cases
-        if (of_role := [case for case in cases[role] if case.name in _killers(results, role)])
-        for part in range(min(jobs, len(of_role)))
-    )
+    control.play(controls)
     return Findings(results, control.unsound, time.monotonic() - began)
 
 
 def _order(mutant: Mutant, cases: Sequence[Case]) -> list[Case]:
-    """The cases of its requirements come first."""
-    return sorted(cases, key=lambda case: set(mutant.breaks).isdisjoint(case.requirements))
-
-
-def _killers(results: Iterable[MutantResult], role: str) -> set[str]:
-    return {one.case for result in results if result.mutant.role == role for one in result.killers}
+    """The case that is to catch it comes first, then the others of its requirements."""
+    return sorted(cases, key=lambda case: (case.name != mutant.case, set(mutant.breaks).isdisjoint(case.requirements)))
 
 
 class _Players:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rescind.messages import CancelConfirmType, TaskResultType
+from rescind.messages import CancelConfirmType, TaskResult, TaskResultType
 from rescind_conformance.case import case
 from rescind_conformance.client_world import ClientWorld
 from rescind_conformance.peers import CANCEL_FAILED, CANCEL_NOT_FOUND, CANCELED, TaskRef
@@ -183,3 +183,12 @@ def error(world: ClientWorld) -> None:
     world.finish(task, TaskResultType.FAILED, text="what went wrong")
     world.expect_settled(task, "finished", "C2.4")
     world.expect_result(task, "error", "C2.4", text="what went wrong")
+
+
+@case("C2.4", title="the worker has died, and nobody has cancelled")
+def death(world: ClientWorld) -> None:
+    """`failedWorkerDied` comes, without any object: the future is finished, with an error."""
+    task = running_task(world)
+    world.send(TaskResult(task.id, TaskResultType.FAILED_WORKER_DIED))
+    world.expect_settled(task, "finished", "C2.4")
+    world.expect_result(task, "error", "C2.4")

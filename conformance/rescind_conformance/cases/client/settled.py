@@ -154,6 +154,7 @@ def fast_ends(world: ClientWorld) -> None:
 def answer_at_once(world: ClientWorld, task: TaskRef, kind: CancelConfirmType, times: int) -> None:
     """Cancel so often, and answer each time without a step in between."""
     for _ in range(times):
-        call = world.open_round(task)
+        call = world.start_cancel(task)
+        world.expect_cancel(task, "C8.2")
         world.confirm(task, kind)
         world.expect_end(call, "C8.2")

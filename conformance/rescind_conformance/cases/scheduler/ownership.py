@@ -136,7 +136,7 @@ def source_is_nobody(world: World) -> None:
     """A client leaves the source of its Task empty. It owns the task all the same."""
     sender, _ = world.client(), world.worker()
     task = sender.submit(source=b"")
-    sender.expect(world.dispatched(task).finish(task), "S2.3")
+    sender.expect(world.dispatched(task, "S2.3").finish(task), "S2.3")
 
 
 @case("S2.4", title="only the owner hears of a task")

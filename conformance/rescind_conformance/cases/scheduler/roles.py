@@ -54,7 +54,8 @@ def client_sends_confirm(world: World) -> None:
 def client_as_worker(world: World) -> None:
     """A client sends a WorkerHeartbeat. It is not echoed, and no task is dispatched to the client."""
     owner, posing = world.client(), world.client()
-    posing.send(WorkerHeartbeat(queue_size=10))
+    with world.unresponsive_means("S11.3"):
+        posing.send(WorkerHeartbeat(queue_size=10))
     posing.expect_nothing("S11.3")
     task = owner.submit()
     posing.expect_nothing("S11.3", about=task)
@@ -65,7 +66,8 @@ def client_as_worker(world: World) -> None:
 def client_leaves_as_worker(world: World) -> None:
     """A client sends WorkerDisconnectNotification. It is still there, and so is its task."""
     owner, holder, task = dispatched_task(world)
-    owner.send(WorkerDisconnectNotification())
+    with world.unresponsive_means("S11.3"):
+        owner.send(WorkerDisconnectNotification())
     holder.expect_nothing("S11.3", about=task)
     owner.expect(holder.finish(task), "S11.3")
 
@@ -74,7 +76,8 @@ def client_leaves_as_worker(world: World) -> None:
 def worker_as_client(world: World) -> None:
     """A worker sends a ClientHeartbeat. It is not echoed."""
     worker = world.worker()
-    worker.send(ClientHeartbeat())
+    with world.unresponsive_means("S11.3"):
+        worker.send(ClientHeartbeat())
     worker.expect_nothing("S11.3")
 
 
@@ -84,7 +87,8 @@ def worker_submits(world: World) -> None:
     client, worker = world.client(), world.worker()
     other = world.worker()
     task = world.new_task()
-    worker.send(client.task_message(task, source=worker.routing_id))
+    with world.unresponsive_means("S11.3"):
+        worker.send(client.task_message(task, source=worker.routing_id))
     worker.expect_nothing("S11.3", about=task)
     other.expect_nothing("S11.3", about=task)
 
@@ -94,7 +98,8 @@ def worker_submits_graph(world: World) -> None:
     """A worker sends a GraphTask: nobody is assigned a part of it, and nothing is answered."""
     client, worker, other = world.client(), world.worker(), world.worker()
     graph, node = world.new_task(), world.new_task()
-    worker.send(GraphTask(graph.id, worker.routing_id, (node.id,), (client.task_message(node),)))
+    with world.unresponsive_means("S11.3"):
+        worker.send(GraphTask(graph.id, worker.routing_id, (node.id,), (client.task_message(node),)))
     for peer in (client, worker, other):
         peer.expect_nothing("S11.3")
 
@@ -105,7 +110,8 @@ def worker_cancels(world: World) -> None:
     owner, holder, task = dispatched_task(world)
     other = world.worker()
     for impostor in (other, holder):
-        impostor.send(TaskCancel(task.id, force=True))
+        with world.unresponsive_means("S11.3"):
+            impostor.send(TaskCancel(task.id, force=True))
         for peer in (owner, holder, other):
             peer.expect_nothing("S11.3", about=task)
     owner.expect(holder.finish(task), "S11.3")
@@ -115,7 +121,8 @@ def worker_cancels(world: World) -> None:
 def worker_leaves_as_client(world: World) -> None:
     """A worker sends ClientDisconnect `disconnect`, which is a client's word. It is still a worker."""
     owner, holder, task = dispatched_task(world)
-    holder.send(ClientDisconnect(DisconnectType.DISCONNECT))
+    with world.unresponsive_means("S11.3"):
+        holder.send(ClientDisconnect(DisconnectType.DISCONNECT))
     owner.expect(holder.finish(task), "S11.3")
     world.dispatched(owner.submit(), "S11.3")
 
@@ -124,7 +131,8 @@ def worker_leaves_as_client(world: World) -> None:
 def worker_shuts_down(world: World) -> None:
     """A worker sends ClientDisconnect `shutdown`. It has no say in that: no answer, and work goes on."""
     owner, holder, task = dispatched_task(world)
-    holder.send(ClientDisconnect(DisconnectType.SHUTDOWN))
+    with world.unresponsive_means("S11.3"):
+        holder.send(ClientDisconnect(DisconnectType.SHUTDOWN))
     holder.expect_nothing("S11.3")
     owner.expect(holder.finish(task), "S11.3")
 

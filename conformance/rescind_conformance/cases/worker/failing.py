@@ -53,6 +53,7 @@ def dies_beside_others(world: WorkerWorld) -> None:
     others = [world.run("hold") for _ in range(2)]
     task = world.assign("die")
     world.expect_result(task, "W3.1", DIED)
+    still_works(world, "W3.1")
     for other in others:
         world.release(other)
         world.expect_result(other, "W3.1")
@@ -72,7 +73,7 @@ def death_crosses_force(world: WorkerWorld) -> None:
         world.expect_word(task, "W1.1")
         if world.waiting(task, TaskResult):
             world.expect_result(task, "W3.1", DIED)
-            world.expect_confirm(task, CANCEL_NOT_FOUND, "W2.4")
+            world.expect_confirm(task, CANCEL_NOT_FOUND, "W1.1")
         else:
             world.expect_confirm(task, CANCELED, "W1.1")
         world.expect_nothing("W1.1", about=task)

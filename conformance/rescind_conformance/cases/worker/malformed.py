@@ -45,7 +45,10 @@ def running_task(world: WorkerWorld) -> TaskRef:
 
 
 def have_no_effect(world: WorkerWorld, bent: Iterable[tuple[str, tuple[bytes, ...]]], requirement: str = "M1") -> None:
-    """Nothing comes of any of these, and the worker goes on."""
+    """Nothing comes of any of these, and the worker goes on.
+
+    What would be answered at once shows which of them was taken for a message.
+    """
     for note, parts in bent:
         world.send_frames(*parts, note=f"{note} ({sum(map(len, parts))} bytes)")
         with world.after(note):
@@ -71,27 +74,27 @@ def not_held(world: WorkerWorld, task: TaskRef, requirement: str = "M1") -> None
 
 @case("M1", title="frames that are not one message")
 def misframed(world: WorkerWorld) -> None:
-    """Forced TaskCancels cut off, doubled, with bytes behind them: none has an effect, the good one after them has."""
+    """TaskCancels cut off, doubled, with bytes behind them: none is answered, the good one after them is."""
     task = running_task(world)
-    cancel = wire.encode(TaskCancel(task.id, force=True))
+    cancel = wire.encode(TaskCancel(task.id))
     have_no_effect(world, ((note, (frame,)) for note, frame in frames.misframed(cancel)))
     goes_on(world, task)
 
 
 @case("M1", title="pointers that lead nowhere")
 def misdirected(world: WorkerWorld) -> None:
-    """Forced TaskCancels whose pointers lead out of the message: none has an effect, the good one after them has."""
+    """TaskCancels whose pointers lead out of the message: none is answered, the good one after them is."""
     task = running_task(world)
-    cancel = wire.encode(TaskCancel(task.id, force=True))
+    cancel = wire.encode(TaskCancel(task.id))
     have_no_effect(world, ((note, (frame,)) for note, frame in frames.misdirected(cancel, 0, 0)))
     goes_on(world, task)
 
 
 @case("M1", title="not exactly one frame")
 def several_frames(world: WorkerWorld) -> None:
-    """A forced TaskCancel with an empty frame before it, as a REP socket sends, or behind it, or twice: no effect."""
+    """A TaskCancel with an empty frame before it, as a REP socket sends, or behind it, or twice: no answer."""
     task = running_task(world)
-    cancel = wire.encode(TaskCancel(task.id, force=True))
+    cancel = wire.encode(TaskCancel(task.id))
     several = (
         ("an empty frame, then TaskCancel", (b"", cancel)),
         ("TaskCancel, then an empty frame", (cancel, b"")),

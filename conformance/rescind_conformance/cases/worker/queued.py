@@ -129,6 +129,7 @@ def sent_twice(world: WorkerWorld) -> None:
     message = world.task_message(queued, "return")
     for _ in range(2):
         world.send(message)
+    world.fence()
     world.release(blocker)
     world.expect_result(blocker, "W1.1")
     world.expect_result(queued, "W1.3")

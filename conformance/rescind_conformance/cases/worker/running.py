@@ -67,6 +67,7 @@ def force_beside_others(world: WorkerWorld) -> None:
     tasks = [world.run("hold") for _ in range(3)]
     world.cancel(tasks[1], force=True)
     ended_by_force(world, tasks[1])
+    still_works(world)
     for task in tasks[0::2]:
         world.release(task)
         world.expect_result(task, "W2.2")

@@ -1,0 +1,77 @@
+"""What a scheduler's judge finds, and in which words."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Self
+
+from rescind.messages import Message, Task
+from rescind.trace import describe
+from rescind_conformance.judge.records import Violation
+from rescind_conformance.judge.scheduler_books import Books
+from rescind_conformance.judge.scheduler_dues import Due
+from rescind_conformance.judge.scheduler_entries import TaskBook
+
+
+class Findings:
+    """The books, and what was found broken. `names` are those of tasks."""
+
+    def __init__(self, names: Mapping[bytes, str] | None = None) -> None:
+        self._names = names if names is not None else {}
+        self._books = Books()
+        self._nonsense = ("", "")
+        """Who has sent what came last, if it has no meaning, and the requirement by which nothing follows from it."""
+        self._departed = False
+        """A peer was lost last."""
+        self._at = ""
+        self._found: list[Violation] = []
+
+    def _reacts(self, *senders: str) -> str:
+        """The requirement by which nothing follows from what came last, if it is nonsense of one of these."""
+        sender, requirement = self._nonsense
+        return requirement if sender and sender in senders else ""
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """The names are shared, and so is most of the books."""
+        other = copy.copy(self)
+        other._books, other._found = copy.deepcopy(self._books), list(self._found)
+        return other
+
+    def _out_of_turn(self, said: str, first: Due) -> None:
+        self._break(first.requirement, f"{said} before {self._words(first.message)}")
+        self._books.dues.late(first)
+
+    def _missing(self, due: Due) -> None:
+        books = self._books
+        if books.look(due.to).unseen:
+            return
+        self._break(due.requirement, f"has not sent {due.to} {self._words(due.message)}")
+        task = books.task(getattr(due.message, "task_id", b""))
+        if task is not None and task.stage == "over" and task.owner == due.to and task.terminal is None:
+            books.give_up(task.message.task_id, task)  # the scheduler may not know that it is over
+            if task.last_holder:
+                books.doubt(task, task.last_holder)
+
+    def _left_waiting(self, count: int, when: str, *, silently: bool = False) -> None:
+        """So many tasks wait though there is room for them."""
+        requirement, told = self._books.blame(count)
+        names = " and ".join(self._words(Task(task_id)) for task_id in told)
+        if not silently:
+            self._break(requirement, f"leaves {names} waiting though a worker has room{when}")
+
+    def _break(self, requirement: str, text: str) -> None:
+        self._found.append(Violation(requirement, f"{self._at} {text}"))
+
+    def _take(self) -> list[Violation]:
+        found, self._found = self._found, []
+        self._books.settle()
+        return found
+
+    def _words(self, message: Message) -> str:
+        return describe(message, self._names)
+
+    def _fate(self, task: TaskBook) -> str:
+        if task.terminal is not None:
+            return f"{task.owner} was sent {self._words(task.terminal)}"
+        return f"{task.owner} is lost" if task.stage == "abandoned" else "it is over"

@@ -1,0 +1,278 @@
+"""The rules for what a scheduler sends about tasks: Task, TaskCancel, TaskCancelConfirm, TaskResult, TaskLog."""
+
+from __future__ import annotations
+
+from rescind.messages import (
+    ArgumentType,
+    Message,
+    Task,
+    TaskCancel,
+    TaskCancelConfirm,
+    TaskLog,
+    TaskLogType,
+    TaskResult,
+    TaskResultType,
+)
+from rescind_conformance.judge.scheduler_books import CANCEL_FAILED, CANCELED, NOT_FOUND
+from rescind_conformance.judge.scheduler_dues import Due, effect_of
+from rescind_conformance.judge.scheduler_entries import PeerBook, TaskBook
+from rescind_conformance.judge.scheduler_findings import Findings
+from rescind_conformance.judge.scheduler_received import DISPATCH
+
+
+class TaskRules(Findings):
+    """Each message is held against what is due about its task, what may be sent, and what tempts."""
+
+    def _on_dispatched(self, to: str, message: Task) -> None:
+        books, task_id = self._books, message.task_id
+        peer, task = books.peer(to), books.task(task_id)
+        said = f"sends {to} {self._words(message)}"
+        if task is None:
+            unknown = self._nonsense[1] or "M5"
+            self._break(books.dropped.get(task_id) or unknown, f"{said}, which no client has submitted")
+            task = books.open("", message)
+            books.give_up(task_id, task)
+            books.doubt(task, to)
+            return
+        tempted = task.tempting.pop(DISPATCH, None)
+        if task.stage == "unclear":
+            books.doubt(task, to)
+        elif task.stage != "held":
+            requirement = task.never_again if task.stage == "over" else "S9.7"
+            told = task.terminal is not None and requirement not in ("S3.1", "S1.4")
+            self._break(tempted or ("S1.2" if told else requirement), f"{said}, though {self._fate(task)}")
+            books.give_up(task_id, task)
+            books.doubt(task, to)
+        elif (lost := peer.lost and not peer.vague) or task.holder or (task.doubtful and tempted == "S7.8"):
+            why = f"though {to} is lost" if lost else f"though {task.holder or 'nobody'} holds it"
+            self._break("S9.6" if lost else tempted or "S8.2", f"{said}, {why}")
+            books.give_up(task_id, task)
+            books.doubt(task, to)
+        else:
+            self._on_assigned(to, peer, task_id, task, message)
+
+    def _on_assigned(self, to: str, peer: PeerBook, task_id: bytes, task: TaskBook, message: Task) -> None:
+        """The dispatch of a task that waits."""
+        books = self._books
+        said = f"sends {to} {self._words(message)}"
+        if books.closing:
+            self._break("S9.10", f"{said}, though it is shutting down")
+        elif peer.role != "worker" and not peer.vague:
+            self._break("S11.3" if peer.role else "S8.2", f"{said}, though {to} is no worker")
+        elif peer.load >= peer.queue_size:
+            self._break("S8.2", f"{said}, though {to} holds {peer.load} tasks and its queue size is {peer.queue_size}")
+        elif message != task.message:
+            self._break(_changed(task.message), f"{said}, with other fields than it was submitted with")
+        books.accept(task)
+        books.assign(task_id, task, to)
+        books.serve(to, "worker")
+
+    def _on_asked(self, to: str, message: TaskCancel) -> None:
+        books, task_id, force = self._books, message.task_id, message.force
+        said = f"sends {to} {self._words(message)}"
+        task = books.task(task_id)
+        owed = books.dues.owed(to, message)
+        due = books.dues.take(to, message)
+        if due is not None:
+            if owed and owed[0] is not due and not due.optional:
+                self._out_of_turn(said, owed[0])
+            return
+        if task is None:
+            unknown = self._nonsense[1] or "M5"
+            self._break(books.dropped.get(task_id) or unknown, f"{said}, which no client has submitted")
+            return
+        tempted = task.tempting.pop((to, effect_of(message)), None)
+        if task.stage == "unclear":
+            return
+        if task.stage == "over":
+            requirement = "S3.1" if task.never_again == "S3.1" else "S1.2"
+            self._break(requirement, f"{said}, though {self._fate(task)}")
+        elif task.holder != to:
+            missed = books.dues.take_elsewhere(message)
+            self._break(tempted or (missed and missed.requirement) or "S4.1", f"{said}, though {to} does not hold it")
+        elif owed and isinstance(owed[0].message, TaskCancel):
+            self._break(owed[0].requirement, f"{said}, not {self._words(owed[0].message)}")
+            books.dues.remove(owed[0])
+        elif task.stage == "abandoned":
+            self._break(tempted or "S9.7", f"{said}, though its owner is lost and it was cancelled with force")
+        elif not task.round:
+            if force:
+                self._break(tempted or self._reacts(task.owner) or "S7.1", f"{said}, which its owner has not asked for")
+            task.round, task.asked = "move", 1
+        elif force and task.round == "move":
+            self._break(tempted or self._reacts(task.owner) or "S7.1", f"{said}, which its owner has not asked for")
+        else:
+            self._break(tempted or ("S6.1" if force else "S7.7"), f"{said}, though a round is open")
+
+    def _on_told(self, to: str, task_id: bytes, message: Message, kind: int | None) -> None:
+        """A TaskResult (`kind` is None) or a TaskCancelConfirm."""
+        books = self._books
+        said = f"sends {to} {self._words(message)}"
+        task = books.task(task_id)
+        owed = books.dues.owed(to, message)
+        due = books.dues.take(to, message)
+        if task_id in books.graphs:
+            self._on_told_of_graph(to, task_id, kind, said)
+            return
+        if due is not None:
+            if owed and owed[0] is not due and not due.optional:
+                self._out_of_turn(said, owed[0])
+            self._discharge(to, task_id, task, message, due)
+        elif kind is not None and owed and isinstance(owed[0].message, TaskCancelConfirm):
+            lost = task is not None and task.waits_by == "S9.3" and kind == NOT_FOUND
+            self._break("S9.3" if lost else owed[0].requirement, f"{said}, not {self._words(owed[0].message)}")
+            books.dues.late(owed[0])
+            if task is not None:
+                self._note_terminal(to, task, message, kind)
+        elif task is None:
+            books.dues.take_elsewhere(message)
+            self._break(books.dropped.get(task_id) or self._reacts(to) or "S2.4", f"{said}, which has not asked")
+        elif task.stage == "unclear":
+            pass
+        elif task.owner != to:
+            tempted = task.tempting.pop((to, effect_of(message)), None)
+            missed = books.dues.take_elsewhere(message)
+            if missed is not None:
+                self._note_terminal(missed.to, task, message, kind)
+            source = task.message.source == to.encode()
+            self._break(tempted or ("S2.3" if source else "S2.4"), f"{said}, which does not own it")
+        elif task.stage == "held":
+            self._on_owner_told(task_id, task, message, said, kind)
+        else:
+            self._on_owner_told_again(task_id, task, message, said, kind)
+
+    def _on_told_of_graph(self, to: str, task_id: bytes, kind: int | None, said: str) -> None:
+        graphs = self._books.graphs
+        owner, graph = graphs[task_id]
+        if kind != NOT_FOUND:
+            if owner not in ("", to) and task_id not in self._books.tasks:
+                self._break("S2.4", f"{said}, which did not submit it")
+        elif owner == to and graph == task_id:
+            for one in [one for one, of in graphs.items() if of == (owner, graph)]:
+                del graphs[one]  # it is refused
+
+    def _discharge(self, to: str, task_id: bytes, task: TaskBook | None, message: Message, due: Due) -> None:
+        """What was due, or allowed."""
+        books = self._books
+        own = isinstance(due.message, TaskResult) and due.requirement == "S9.4"
+        if own and _kind(message) != _kind(due.message):
+            self._break("S9.4", f"sends {to} {self._words(message)}, not {self._words(due.message)}")
+        elif not own and due.message != message:
+            said = f"sends {to} {self._words(message)}, other than the holder has sent it"
+            self._break(_changed(due.message), said)
+        if task is None or task.owner != to:
+            return
+        if not due.refuses:
+            self._note_terminal(to, task, message, _kind_of_confirm(message))
+        elif task.stage == "held":
+            again = task.never_again
+            books.forget(task_id, task, again)
+            task.terminal = message
+        elif task.stage == "over" and task.terminal is None:
+            task.terminal = message
+            for other in books.dues.about(message):
+                if other.to == to and other.requirement == "S3.1" and not other.optional:
+                    books.dues.late(other)
+                    books.owe(to, message, "S2.1", to)  # the cancel that followed the Task is still to be answered
+                elif other.to == to and other.requirement == "S9.10":
+                    books.dues.excuse(other)
+
+    def _note_terminal(self, owner: str, task: TaskBook, message: Message, kind: int | None) -> None:
+        if task.stage != "over" or kind == CANCEL_FAILED or task.terminal is not None or task.owner != owner:
+            return
+        task.terminal = message
+        task.refused, task.losses, task.waits_by = False, 0, "S9.9"  # it does not matter any more
+        books = self._books
+        for due in books.dues.about(message):
+            if due.refuses or (due.optional and isinstance(due.message, TaskCancel)):
+                books.dues.remove(due)  # S1.2
+        if kind != NOT_FOUND:
+            books.accept(task)
+
+    def _on_owner_told(self, task_id: bytes, task: TaskBook, message: Message, said: str, kind: int | None) -> None:
+        """What was not due, of a task that is held."""
+        books = self._books
+        tempted = task.tempting.pop((task.owner, effect_of(message)), None)
+        died = _kind(message) == TaskResultType.FAILED_WORKER_DIED
+        if task.doubtful and kind == CANCEL_FAILED:
+            task.tempting.pop(DISPATCH, None)
+            return
+        if kind == CANCELED and not task.holder and not task.doubtful and not books.closing and books.may_be_closing():
+            books.close_unsaid()
+            self._on_told(task.owner, task_id, message, kind)
+            return
+        if task.doubtful or (died and task.waits_by == "S9.3" and not task.holder):
+            books.forget(task_id, task, "S1.2")
+            task.terminal = message
+            return
+        asks = books.cancels_due(task)
+        if kind == CANCEL_FAILED:
+            requirement = asks[0].requirement if asks else "S4.2"
+            tempted = tempted if not asks else None
+        elif kind is None:
+            requirement = "S9.3" if died else "S8.1"
+        else:
+            unasked = asks[0].requirement if asks and kind == NOT_FOUND else "S4.4"
+            denied = kind == CANCELED and books.refused_to_close
+            waits = "S9.3" if task.waits_by == "S9.3" else "S11.6" if denied else "S1.1"
+            requirement = "S7.2" if task.round == "move" else unasked if task.holder else waits
+        wanted = tempted or self._reacts(task.owner, task.holder) or requirement
+        self._break(wanted, f"{said}, for which there is no reason")
+        books.give_up(task_id, task)
+
+    def _on_owner_told_again(
+        self, task_id: bytes, task: TaskBook, message: Message, said: str, kind: int | None
+    ) -> None:
+        """What was not due, of a task that is over or abandoned."""
+        books = self._books
+        tempted = task.tempting.pop((task.owner, effect_of(message)), None)
+        owed = books.dues.owed(task.owner, message)
+        if task.terminal is not None:
+            late_result = kind is None and isinstance(task.terminal, TaskCancelConfirm)
+            default = "S1.2" if late_result or kind == CANCEL_FAILED else "S1.1"
+            self._break(tempted or default, f"{said} after the terminal message {self._words(task.terminal)}")
+        elif not owed:
+            self._break(tempted or books.look(task.owner).lost_by("S9.7"), f"{said}, though {self._fate(task)}")
+        elif owed[0].requirement == "S9.10" and task.losses and _kind(message) == TaskResultType.FAILED_WORKER_DIED:
+            books.dues.remove(owed[0])
+            task.terminal = message  # it may not run again, since nothing does: S9.3
+        else:
+            self._break(tempted or owed[0].requirement, f"{said}, not {self._words(owed[0].message)}")
+            if kind != CANCEL_FAILED:
+                books.dues.late(owed[0])
+                task.terminal = message
+
+    def _on_logged(self, to: str, message: TaskLog) -> None:
+        books = self._books
+        said = f"sends {to} {self._words(message)}"
+        task = books.task(message.task_id)
+        due = books.dues.take(to, message)
+        if due is not None:
+            if due.message != message:
+                self._break(_changed(due.message), f"{said}, other than the holder has sent it")
+        elif task is None or task.stage != "unclear":
+            books.dues.take_elsewhere(message)
+            abandoned = task is not None and task.stage == "abandoned" and task.owner == to
+            self._break("S9.7" if abandoned else "S8.4", f"{said}, which is not for it")
+
+
+def _kind(message: Message) -> int | None:
+    return message.result_type if isinstance(message, TaskResult) else None
+
+
+def _kind_of_confirm(message: Message) -> int | None:
+    return message.cancel_confirm_type if isinstance(message, TaskCancelConfirm) else None
+
+
+def _changed(message: Message) -> str:
+    """What is broken if this message is not forwarded as it is: M6 where it has a value that nobody knows."""
+    match message:
+        case TaskResult(_, kind):
+            odd = kind not in set(TaskResultType)
+        case TaskLog(_, kind):
+            odd = kind not in set(TaskLogType)
+        case Task():
+            odd = any(argument.type not in set(ArgumentType) for argument in message.function_args)
+        case _:
+            odd = False
+    return "M6" if odd else "M4"

@@ -6,9 +6,7 @@ themselves, come back after they were lost, and use values that nobody knows.
 
 from __future__ import annotations
 
-from functools import partial
-
-from judge_walks import Action, Fault, Pick, Walk
+from judge_walks import DISCONNECTS, Action, Fault, Pick, Walk
 
 from rescind import scheduler_machine as scheduler
 from rescind.messages import (
@@ -35,14 +33,12 @@ from rescind.messages import (
 from rescind_conformance.explorer.scheduler_party import Silence
 from rescind_conformance.judge.records import SCHEDULER, EventKind, EventRecord, MessageRecord
 
-IDS = tuple(f"T{number}".encode() for number in range(1, 10))
+IDS = tuple(f"T{number}".encode() for number in range(1, 13))
 NAMES = {task_id: task_id.decode() for task_id in IDS}
 CLIENTS = ("C1", "C2", "C3", "C4")
-WORKERS = ("W1", "W2", "W3", "W4")
+WORKERS = ("W1", "W2", "W3", "W4", "W5", "W6")
 PEERS = (*CLIENTS, *WORKERS)
 SHUTDOWN = ClientDisconnect(DisconnectType.SHUTDOWN)
-
-Forwarded = scheduler.Send | scheduler.Forward
 
 
 class SchedulerWalk(Walk[scheduler.Instruction]):
@@ -61,13 +57,15 @@ class SchedulerWalk(Walk[scheduler.Instruction]):
             )
         )
         self._frames: list[Message] = []
-        self._sizes = {worker: pick((1, 1, 2, 3)) for worker in WORKERS}
+        self._sizes = {worker: pick((1, 1, 2, 3, 4)) for worker in WORKERS}
         self._unused = list(IDS)
-        self._owned: dict[str, list[bytes]] = {client: [] for client in CLIENTS}
+        self._owners: dict[bytes, str] = {}
+        self._live: dict[bytes, None] = {}
+        """Tasks whose owner has not heard a last word."""
         self._assigned: dict[str, dict[bytes, int]] = {worker: {} for worker in WORKERS}
         """What each worker has, and how many TaskCancels about it are not answered."""
         self._closing = False
-        for peer in ("C1", "W1", pick(PEERS)):
+        for peer in ("C1", "W1", pick((*CLIENTS, *WORKERS[:3]))):
             self._beat(peer)
 
     def finish(self) -> None:
@@ -85,23 +83,31 @@ class SchedulerWalk(Walk[scheduler.Instruction]):
     def _actions(self) -> list[Action]:
         return [
             *[self._client_acts] * 7,
-            *[self._worker_acts] * 8,
-            *[lambda: self._beat(self._pick(PEERS))] * 3,
-            *[partial(self._feed, scheduler.RebalanceDue())] * 2,
+            *[self._worker_acts] * 5,
+            *[lambda: self._beat(self._pick((*CLIENTS, *WORKERS[:3])))] * 2,
+            *[self._rebalance] * 2,
             self._somebody_errs,
             self._rarely,
         ]
 
     def _client_acts(self) -> None:
-        client = self._pick(CLIENTS[:3])
-        own = self._owned[client]
-        if own and self._pick((True, True, False)):
-            self._take(client, TaskCancel(self._pick(own), self._pick((True, False))))
-        elif self._unused:
-            self._submit(client, self._unused.pop(0))
+        if self._unused and (len(self._live) < self._pick((1, 2, 4)) or not self._owners):
+            self._submit(self._pick(CLIENTS[:3]), self._unused.pop(0))
+        else:
+            task_id = self._pick(list(self._live) or list(self._owners))
+            self._take(self._owners[task_id], TaskCancel(task_id, self._pick((True, False))))
+
+    def _rebalance(self) -> None:
+        """Advice is given when a worker comes, or at any time."""
+        came = {one.sender for one in self.records if isinstance(one, MessageRecord)}
+        newcomers = [worker for worker in WORKERS if worker not in came]
+        if newcomers and self._perhaps():
+            self._beat(newcomers[0])
+        self._feed(scheduler.RebalanceDue())
 
     def _submit(self, client: str, task_id: bytes) -> None:
-        self._owned[client].append(task_id)
+        self._owners[task_id] = client
+        self._live[task_id] = None
         arguments = (Argument(self._pick((1, 1, 1, 5)), b"argument"),)
         self._take(client, Task(task_id, self._pick(CLIENTS).encode(), function_args=arguments))
 
@@ -114,7 +120,7 @@ class SchedulerWalk(Walk[scheduler.Instruction]):
         task_id = self._pick(list(tasks))
         if tasks[task_id] and self._pick((True, True, False)):
             tasks[task_id] -= 1
-            kind = self._pick(tuple(CancelConfirmType))
+            kind = self._pick((*CancelConfirmType, *CancelConfirmType, 7))
             if kind != CancelConfirmType.CANCEL_FAILED and not tasks[task_id]:
                 del tasks[task_id]
             self._take(worker, TaskCancelConfirm(task_id, kind))
@@ -122,12 +128,14 @@ class SchedulerWalk(Walk[scheduler.Instruction]):
             if not tasks[task_id]:
                 del tasks[task_id]
             self._take(worker, TaskResult(task_id, self._pick((*TaskResultType, 7)), results=(b"result",)))
-        else:
+        elif self._pick((True, True, False)):
             self._take(worker, TaskLog(task_id, self._pick((0, 1, 7)), self._pick(("a", "b"))))
+        else:
+            self._take(worker, TaskCancelConfirm(task_id, self._pick(tuple(CancelConfirmType))))
 
     def _somebody_errs(self) -> None:
         """Anybody says anything about anything."""
-        task_id = self._pick(IDS)
+        task_id = self._pick([*IDS, *[*self._live] * 4])
         messages: tuple[Message, ...] = (
             Task(task_id, metadata=self._pick((b"", b"other"))),
             GraphTask(task_id, graph=(Task(self._pick(IDS)),)),
@@ -148,17 +156,20 @@ class SchedulerWalk(Walk[scheduler.Instruction]):
         if self._pick((True, True, True, False)):
             self._take(peer, self._pick(messages))
         else:
-            note = self._pick(("malformed pointer", "unknown member: number 200"))
-            self._flush_before(None)
-            self.records.append(MessageRecord(SCHEDULER, peer, SCHEDULER, None, note))
+            self._receive_garbage(peer, self._pick(("malformed pointer", "unknown member: number 200")))
+
+    def _receive_garbage(self, peer: str, note: str) -> None:
+        self.records.append(MessageRecord(SCHEDULER, peer, SCHEDULER, None, note))
 
     def _rarely(self) -> None:
+        busy = [worker for worker in WORKERS if self._assigned[worker]] or WORKERS
+        good_byes: tuple[Message, ...] = (WorkerDisconnectNotification(), ClientDisconnect())
         actions: list[Action] = [
-            *[lambda: self._take(self._pick(WORKERS), WorkerDisconnectNotification())] * 3,
-            *[lambda: self._take(self._pick(CLIENTS), ClientDisconnect(self._pick((0, 0, 7))))] * 2,
-            *[lambda: self._fall_silent(self._pick(WORKERS))] * 3,
+            *[lambda: self._take(self._pick(busy), WorkerDisconnectNotification())] * 3,
+            *[lambda: self._take(self._pick(CLIENTS), ClientDisconnect(self._pick((*DISCONNECTS[:1] * 2, 7))))] * 2,
+            *[lambda: self._fall_silent(self._pick(busy))] * 3,
             *[lambda: self._fall_silent(self._pick(CLIENTS))] * 2,
-            lambda: self._take(self._pick(PEERS), self._pick((WorkerDisconnectNotification(), ClientDisconnect()))),
+            lambda: self._take(self._pick(PEERS), self._pick(good_byes)),
             lambda: self._take(self._pick(CLIENTS), SHUTDOWN),
             self._expire if self._closing else self._close,
         ]
@@ -176,6 +187,7 @@ class SchedulerWalk(Walk[scheduler.Instruction]):
         self._feed(scheduler.TimePassed(Silence(_moment(peer))))
 
     def _close(self) -> None:
+        self._rebalance()
         self._flush_before(None)
         self._note(EventKind.CLOSE_REQUESTED)
         self._feed(scheduler.CloseRequested())
@@ -198,12 +210,14 @@ class SchedulerWalk(Walk[scheduler.Instruction]):
         if self.over:
             return
         cause = event.sender.decode() if isinstance(event, scheduler.Received) else ""
-        for instruction in self._decided(event, self.machine.handle(event)):
+        decided: list[scheduler.Instruction] = [
+            scheduler.Send(one.to, self._frames[int(one.frame)]) if isinstance(one, scheduler.Forward) else one
+            for one in self.machine.handle(event)
+        ]
+        for instruction in self._decided(event, decided):
             match instruction:
                 case scheduler.Send(to, message):
                     self._say(to.decode(), message, cause)
-                case scheduler.Forward(to, frame):
-                    self._say(to.decode(), self._frames[int(frame)], cause)
                 case scheduler.Lost(peer):
                     self._flush_before(None)
                     self._note(EventKind.PEER_LOST, peer=peer.decode())
@@ -221,6 +235,10 @@ class SchedulerWalk(Walk[scheduler.Instruction]):
         self.records.append(MessageRecord(SCHEDULER, SCHEDULER, to, message))
         tasks = self._assigned.get(to, {})
         match message:
+            case TaskResult(task_id):
+                self._live.pop(task_id, None)
+            case TaskCancelConfirm(task_id, kind) if kind != CancelConfirmType.CANCEL_FAILED:
+                self._live.pop(task_id, None)
             case Task(task_id):
                 tasks[task_id] = 0
             case TaskCancel(task_id) if task_id in tasks:
@@ -230,6 +248,9 @@ class SchedulerWalk(Walk[scheduler.Instruction]):
 
     def _flush_before(self, message: Message | None, sender: str = "") -> None:
         """Called before a message is handled; None: an event."""
+
+    def _perhaps(self) -> bool:
+        return self._pick((True, False))
 
     def _note(self, kind: EventKind, peer: str = "") -> None:
         self.records.append(EventRecord(SCHEDULER, kind, peer=peer))
@@ -251,7 +272,7 @@ class LazyWalk(SchedulerWalk):
 
     def step(self) -> None:
         super().step()
-        while self._held_back and self._pick((True, False)):
+        while self._held_back and self._perhaps():
             self._release(self._pick(self._held_back))
 
     def finish(self) -> None:
@@ -265,6 +286,10 @@ class LazyWalk(SchedulerWalk):
     def _say(self, to: str, message: Message, cause: str) -> None:
         self._held_back.append((to, message, cause))
 
+    def _follows(self, echo: str, cause: str) -> bool:
+        """Whether an echo to a peer follows what another, or itself, has caused."""
+        return cause == echo
+
     def _release(self, one: tuple[str, Message, str]) -> None:
         """Send it, after what has to be sent before it."""
         to, message, _ = one
@@ -274,7 +299,7 @@ class LazyWalk(SchedulerWalk):
             earlier = [
                 other
                 for other in self._held_back[:index]
-                if other[0] == to or _same_task(other[1], message) or (echo and other[2] == to)
+                if other[0] == to or _same_task(other[1], message) or (echo and self._follows(to, other[2]))
             ]
             if not earlier:
                 break

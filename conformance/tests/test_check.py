@@ -99,8 +99,7 @@ def test_what_is_told_of_a_violation(tmp_path: Path) -> None:
     assert status == 1
     first, rule, *story = said.splitlines()
     assert first == (
-        "line 15: S1.2 MUST: S sends C1 TaskResult T2 success after the terminal message "
-        "TaskCancelConfirm T2 canceled"
+        "line 15: S1.2 MUST: S sends C1 TaskResult T2 success after the terminal message TaskCancelConfirm T2 canceled"
     )
     assert rule.startswith("  After the terminal message the scheduler sends nothing more")
     assert [line.split()[-4:] for line in story[-3:-1]] == [

@@ -54,7 +54,7 @@ def judge_scheduler_of(
     A trace is judged up to where it does not show everything, or shows a frame that has no meaning: what that is
     answered is its case's business, unless `garbage_is_dropped`: each of them is one that must be dropped (M1, M3).
     `at_rest`: the trace ends when nothing is on its way any more. `goodbyes_may_be_late`: but for a worker's good-bye,
-    which no fence follows.
+    if nothing that it sent later was a fence.
     """
     judged, complete = _judged(trace, garbage_is_dropped)
     placed = [*_seen(judged, goodbyes_may_be_late), *((_unseen(name), len(judged)) for name in unheard)]
@@ -66,6 +66,27 @@ def judge_scheduler_of(
         findings, undecided = list(reason.findings), True
     positions = [position for _, position in placed] + [len(judged)]
     return Audit([Placed(one.violation, positions[one.index]) for one in findings], undecided)
+
+
+class OnlineAudit:
+    """Judges a trace that grows, at moments of rest, for as long as it is right in the very order in which it was seen.
+
+    Cheap: each entry is read once. Frames without a meaning are ones that must be dropped.
+    """
+
+    def __init__(self, names: Mapping[bytes, str]) -> None:
+        self._judge = SchedulerJudge(names)
+        self._read = 0
+        self._right = True
+
+    def is_right(self, trace: Sequence[Entry]) -> bool:
+        """Whether it is, up to its end now. Once it is not, other orders have to be looked for."""
+        if self._right:
+            before = {entry.sender for entry in trace[: self._read] if entry.note == DROPPED}
+            seen = [one for one, _ in _seen(trace[self._read :], False, before) if not one.optional]
+            self._read = len(trace)
+            self._right = not any(self._judge.read(one.record) for one in seen) and not self._judge.rest()
+        return self._right
 
 
 def _judged(trace: Sequence[Entry], garbage_is_dropped: bool) -> tuple[Sequence[Entry], bool]:
@@ -80,15 +101,19 @@ def _judged(trace: Sequence[Entry], garbage_is_dropped: bool) -> tuple[Sequence[
     return trace, True
 
 
-def _seen(trace: Sequence[Entry], goodbyes_may_be_late: bool) -> Iterator[tuple[Seen, int]]:
-    dropped: set[str] = set()
+def _seen(
+    trace: Sequence[Entry], goodbyes_may_be_late: bool, dropped_before: Iterable[str] = ()
+) -> Iterator[tuple[Seen, int]]:
+    dropped = set(dropped_before)
+    last = {entry.sender: position for position, entry in enumerate(trace, start=1) if entry.sender != entry.receiver}
     for position, entry in enumerate(trace, start=1):
         if entry.note == DROPPED and entry.sender == entry.receiver:
             dropped.add(entry.sender)
         if entry.sender == SCHEDULER and entry.receiver in dropped:
             continue  # not everything that is sent to it can be seen, not even when it connects again
         for seen in _records(entry, position):
-            late = goodbyes_may_be_late and isinstance(entry.message, WorkerDisconnectNotification)
+            good_bye = isinstance(entry.message, WorkerDisconnectNotification)
+            late = goodbyes_may_be_late and good_bye and position == last[entry.sender]
             yield replace(seen, optional=seen.optional or late), position
 
 

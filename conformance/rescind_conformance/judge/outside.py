@@ -13,17 +13,32 @@ sees may have happened at any moment from one that is given, or not at all.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
-from rescind_conformance.judge.records import PartyJudge, Record, Violation
+from rescind.messages import (
+    ClientDisconnect,
+    ClientHeartbeat,
+    ClientHeartbeatEcho,
+    ClientShutdownResponse,
+    DisconnectType,
+    Task,
+    TaskCancel,
+    TaskCancelConfirm,
+    WorkerDisconnectNotification,
+    WorkerHeartbeat,
+    WorkerHeartbeatEcho,
+)
+from rescind_conformance.judge.records import EventRecord, MessageRecord, PartyJudge, Record, Violation
 
-MOST_STEPS: Final = 5_000
+MOST_STEPS: Final = 20_000
 """So many records are read in search of an order; a trace that needs more is not judged to its end."""
 
-_WINDOWS: Final = (10, 40)
-"""So many records before one that seems wrong other orders are tried, before all of the trace is."""
+_UNLIKELY: Final = 5
+_ENDINGS = ClientDisconnect | ClientShutdownResponse | TaskCancelConfirm
+"""What a shutdown may be why of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +70,13 @@ class Undecided(Exception):
         self.findings = findings
 
 
-@dataclass(slots=True)
-class _Node:
-    judge: PartyJudge
-    done: frozenset[int]
+@runtime_checkable
+class Hurrying(Protocol):
+    """A judge that knows what can only be too late, and never too early."""
+
+    def may_hurry(self, record: Record) -> bool:
+        """Whether an order that goes on with this record now breaks nothing if one with it later does not."""
+        ...
 
 
 def judge_from_outside(judge: PartyJudge, seen: Sequence[Seen], *, at_rest: bool) -> list[Finding]:
@@ -67,6 +85,30 @@ def judge_from_outside(judge: PartyJudge, seen: Sequence[Seen], *, at_rest: bool
     `at_rest`: nothing is on its way any more at the end. Raises `Undecided`.
     """
     return _Search(seen, at_rest).run(judge)
+
+
+_Name = str | bytes
+"""Of a peer, or the id of a task."""
+
+
+@dataclass(slots=True)
+class _Node:
+    judge: PartyJudge
+    done: tuple[int, ...]
+    """How many records of each lane were read."""
+    last: int = 0
+    """What was read last."""
+
+
+@dataclass(slots=True)
+class _Choice:
+    node: _Node
+    others: Iterator[_Node]
+    """What may follow it and was not tried yet."""
+    chosen: frozenset[_Name]
+    """Who and what the record is about that led to it."""
+    conflict: frozenset[_Name]
+    """Who and what is to do with it that nothing that followed it led to the end."""
 
 
 class _Search:
@@ -78,100 +120,172 @@ class _Search:
         lanes: dict[str, list[int]] = {}
         for index, one in enumerate(seen):
             lanes.setdefault(one.lane, []).append(index)
-        self._before: dict[int, int] = {}
-        """What comes before it in its lane."""
-        for lane in lanes.values():
-            self._before |= dict(zip(lane[1:], lane, strict=False))
-        self._certain = frozenset(index for index, one in enumerate(seen) if not one.optional)
+        self._lanes = list(lanes.values())
+        self._numbers = {index: number for number, lane in enumerate(self._lanes) for index in lane}
+        self._involved: dict[_Name, set[_Name]] = {}
+        """By task, who has sent it or was sent it."""
+        for one in seen:
+            if isinstance(one.record, MessageRecord) and isinstance(one.record.message, Task):
+                peers = self._involved.setdefault(one.record.message.task_id, set())
+                peers |= {one.record.sender, one.record.receiver} - {one.record.at}
+        self._everything = frozenset[_Name]().union(*(self._names(one.record) for one in seen if _is_message(one)))
 
     def run(self, judge: PartyJudge) -> list[Finding]:
-        """As it was seen, a trace is mostly right, or becomes right when a record shortly before a wrong one moves."""
-        wrong = self._as_seen(copy.deepcopy(judge), len(self._seen))
-        if wrong is None:
+        """As it was seen, a trace is often right; else likely orders are tried, then all, and each record that none
+        allows is found wrong.
+        """
+        if self._as_seen(copy.deepcopy(judge)):
             return []
-        for window in (*_WINDOWS, wrong):
-            begin = copy.deepcopy(judge)
-            begins = max(0, wrong - window)
-            self._as_seen(begin, begins)
-            done = frozenset(index for index in range(begins) if not self._seen[index].optional)
-            if self._explore(_Node(begin, done), self._eager) is None:
-                return []
-        node = _Node(judge, frozenset())
-        while True:
-            furthest = self._explore(node, self._children)
+        node: _Node | None = _Node(judge, (0,) * len(self._lanes))
+        while node is not None:
+            if self._explore(node, likely=True) is None:
+                break
+            furthest = self._explore(node, likely=False)
             if furthest is None:
-                return self._findings
+                break
             node = self._go_wrong(furthest)
-            if node.done >= self._certain:
-                return self._findings
+        return self._findings
 
-    def _as_seen(self, judge: PartyJudge, end: int) -> int | None:
-        """Read the first records in the order in which they were seen; the index at which that breaks something."""
-        for index, one in enumerate(self._seen[:end]):
-            if not one.optional and judge.read(one.record):
-                return index
-        if end == len(self._seen) and self._at_rest and judge.rest():
-            return end
-        return None
+    def _as_seen(self, judge: PartyJudge) -> bool:
+        """Whether reading all in the order in which it was seen breaks nothing."""
+        if any(judge.read(one.record) for one in self._seen if not one.optional):
+            return False
+        return not (self._at_rest and judge.rest())
 
-    def _explore(self, start: _Node, children: Callable[[_Node], Iterator[_Node]]) -> _Node | None:
+    def _explore(self, start: _Node, *, likely: bool) -> _Node | None:
         """Look for an order that breaks nothing more: None if there is one, else how far the best one comes."""
         furthest = start
-        stack = [children(start)]
-        known = {start.done: [start.judge]}
+        if self._is_over(start):
+            return None
+        stack = [_Choice(start, self._children(start, likely), frozenset(), self._stake(start))]
+        known = {start.done: stack[:]}
         while stack:
-            node = next(stack[-1], None)
+            choice = stack[-1]
+            node = next(choice.others, None)
             if node is None:
-                stack.pop()
+                _give_up(stack, likely)
                 continue
-            if node.done >= self._certain and not (self._at_rest and copy.deepcopy(node.judge).rest()):
+            if self._is_over(node):
                 return None
-            if len(node.done & self._certain) > len(furthest.done & self._certain):
+            if self._certainly_read(node) > self._certainly_read(furthest):
                 furthest = node
-            if any(_same(node.judge, other) for other in known.get(node.done, ())):
+            same = [other for other in known.get(node.done, ()) if _same(node.judge, other.node.judge)]
+            if same:
+                choice.conflict |= same[0].conflict
                 continue
-            known.setdefault(node.done, []).append(node.judge)
-            stack.append(children(node))
+            chosen = self._names(self._seen[node.last].record)
+            stack.append(_Choice(node, self._children(node, likely), chosen, self._stake(node)))
+            known.setdefault(node.done, []).append(stack[-1])
         return furthest
 
-    def _children(self, node: _Node) -> Iterator[_Node]:
-        """What may have come next and breaks nothing."""
-        for index in self._choices(node.done):
+    def _stake(self, node: _Node) -> frozenset[_Name]:
+        """Who and what the record is about that has to be explained next."""
+        came = [index for index in self._left(node) if self._seen[index].came]
+        if not came:
+            return self._everything
+        goal = self._seen[min(came)].record
+        assert isinstance(goal, MessageRecord)
+        names = self._names(goal)
+        if isinstance(goal.message, ClientHeartbeatEcho | WorkerHeartbeatEcho):
+            return names | {task for task, peers in self._involved.items() if goal.receiver in peers}
+        return names.union(*(self._involved.get(name, ()) for name in names))
+
+    def _names(self, record: Record) -> frozenset[_Name]:
+        """Who and what a record is about; of what ends a peer, or all, everything that may be touched by it."""
+        if isinstance(record, EventRecord):
+            peers = {record.peer} if record.peer else set(self._everything)
+        else:
+            peers = {record.sender, record.receiver} - {record.at}
+            if not isinstance(record.message, ClientDisconnect | WorkerDisconnectNotification):
+                task = getattr(record.message, "task_id", None)
+                return frozenset(peers if task is None else peers | {task})
+        return frozenset(peers | {task for task, involved in self._involved.items() if peers & involved})
+
+    def _is_over(self, node: _Node) -> bool:
+        left = self._left(node)
+        return all(self._seen[index].optional for index in left) and not (
+            self._at_rest and copy.deepcopy(node.judge).rest()
+        )
+
+    def _certainly_read(self, node: _Node) -> int:
+        return sum(done for done, lane in zip(node.done, self._lanes, strict=True) if not self._seen[lane[0]].optional)
+
+    def _children(self, node: _Node, likely: bool) -> Iterator[_Node]:
+        """What may have come next and breaks nothing: the most promising first."""
+        choices = self._choices(node, likely)
+        if isinstance(node.judge, Hurrying):
+            hurried = [index for index in choices if node.judge.may_hurry(self._seen[index].record)]
+            choices = hurried[:1] or choices
+        for index in choices:
             judge = copy.deepcopy(node.judge)
             if not self._read(judge, index):
-                yield _Node(judge, node.done | {index})
+                yield self._after(node, judge, index)
 
-    def _eager(self, node: _Node) -> Iterator[_Node]:
-        """Of those only one if the party may have sent something: what is sent early is seldom wrong for it."""
-        choices = self._choices(node.done)
-        for index in sorted(choices, key=lambda index: not self._seen[index].came):
-            judge = copy.deepcopy(node.judge)
-            if not self._read(judge, index):
-                yield _Node(judge, node.done | {index})
-                if self._seen[index].came:
-                    return
+    def _after(self, node: _Node, judge: PartyJudge, index: int) -> _Node:
+        number = self._numbers[index]
+        return _Node(judge, (*node.done[:number], node.done[number] + 1, *node.done[number + 1 :]), index)
 
-    def _go_wrong(self, node: _Node) -> _Node:
+    def _go_wrong(self, node: _Node) -> _Node | None:
         """No order gets beyond this: take the next record as it was seen, and what it breaks for found."""
-        certain = [index for index in self._choices(node.done) if not self._seen[index].optional]
+        certain = [index for index in sorted(self._choices(node, False)) if not self._seen[index].optional]
         if not certain:
             self._findings += [Finding(one, len(self._seen)) for one in node.judge.rest()]
-            return node
-        index = certain[0]
+            return None
         judge = copy.deepcopy(node.judge)
-        self._findings += [Finding(one, index) for one in judge.read(self._seen[index].record)]
-        return _Node(judge, node.done | {index})
+        self._findings += [Finding(one, certain[0]) for one in judge.read(self._seen[certain[0]].record)]
+        return self._after(node, judge, certain[0])
 
-    def _choices(self, done: frozenset[int]) -> list[int]:
-        """What the party may have had next, as it was seen first, what is optional last."""
-        candidates = [
-            index
-            for index in range(len(self._seen))
-            if index not in done and (index not in self._before or self._before[index] in done)
-        ]
-        came = min((index for index in candidates if self._seen[index].came), default=len(self._seen))
-        possible = [index for index in candidates if self._seen[index].came or index < came]
-        return sorted(possible, key=lambda index: (self._seen[index].optional, index))
+    def _left(self, node: _Node) -> list[int]:
+        """The next record of each lane."""
+        return [lane[done] for done, lane in zip(node.done, self._lanes, strict=True) if done < len(lane)]
+
+    def _choices(self, node: _Node, likely: bool) -> list[int]:
+        """What the party may have had next.
+
+        What came first has to be explained first: that it was sent now, or what the party has received before that
+        and that concerns it, or that something else was sent; and what is not `likely`: anything else.
+        """
+        left = self._left(node)
+        first = min((index for index in left if self._seen[index].came), default=len(self._seen))
+        possible = [index for index in left if self._seen[index].came or index < first]
+        if first == len(self._seen):
+            return possible
+        ranks = {index: self._rank(node, index, first) for index in possible}
+        return sorted(
+            (index for index in possible if not likely or ranks[index] < _UNLIKELY),
+            key=lambda index: (ranks[index], index),
+        )
+
+    def _rank(self, node: _Node, index: int, first: int) -> int:
+        if index == first:
+            return 1
+        if self._seen[index].came:
+            sent = self._seen[index].record
+            unasked = isinstance(sent, MessageRecord) and isinstance(sent.message, ClientDisconnect)
+            return _UNLIKELY if unasked else 3
+        number = self._numbers[index]
+        goal = self._seen[first].record
+        waiting = self._lanes[number][node.done[number] :]
+        records = [self._seen[one].record for one in itertools.takewhile(lambda one: one < first, waiting)]
+        if any(_asks_for(record, goal) for record in records):
+            return 0
+        concerned = any(self._concerns(record, goal) for record in records)
+        return (4 if self._seen[index].optional else 2) if concerned else _UNLIKELY
+
+    def _concerns(self, record: Record, goal: Record) -> bool:
+        """Whether what the party received, or what happened to it, may be why it sent something."""
+        if isinstance(goal, EventRecord):
+            return True  # what a client or a worker did, as its adapter tells
+        about = getattr(goal.message, "task_id", None)
+        involved = (goal.receiver, *(self._involved.get(about, ()) if about is not None else ()))
+        if isinstance(record, EventRecord):
+            return record.peer in involved if record.peer else isinstance(goal.message, _ENDINGS)
+        if isinstance(record.message, ClientDisconnect | WorkerDisconnectNotification):
+            shutdown = record.message == ClientDisconnect(DisconnectType.SHUTDOWN)
+            return record.sender in involved or (shutdown and isinstance(goal.message, _ENDINGS))
+        return record.sender == goal.receiver or (
+            about is not None and about == getattr(record.message, "task_id", None)
+        )
 
     def _read(self, judge: PartyJudge, index: int) -> list[Violation]:
         self._steps += 1
@@ -180,5 +294,40 @@ class _Search:
         return judge.read(self._seen[index].record)
 
 
+def _is_message(seen: Seen) -> bool:
+    return isinstance(seen.record, MessageRecord)
+
+
+def _give_up(stack: list[_Choice], likely: bool) -> None:
+    """Nothing that was tried after the last choice leads to the end: choose otherwise before it. If only likely orders
+    are looked for, a choice that has nothing to do with it stands.
+    """
+    failed = stack.pop()
+    conflict = failed.conflict
+    while stack:
+        stack[-1].conflict |= conflict
+        if not likely or failed.chosen & conflict:
+            return
+        failed = stack.pop()
+
+
+def _asks_for(record: Record, goal: Record) -> bool:
+    """Whether what the party received is most likely why it sent something that it could have sent unasked."""
+    if isinstance(record, EventRecord) and record.task:
+        return record.task == (goal.task if isinstance(goal, EventRecord) else getattr(goal.message, "task_id", b""))
+    if not isinstance(record, MessageRecord) or not isinstance(goal, MessageRecord):
+        return False
+    about = getattr(goal.message, "task_id", None)
+    match goal.message:
+        case TaskCancel():
+            return isinstance(record.message, TaskCancel) and record.message.task_id == about
+        case TaskCancelConfirm() if record.sender == goal.receiver:
+            return isinstance(record.message, TaskCancel | Task) and record.message.task_id == about
+        case ClientDisconnect() if record.sender == goal.receiver:
+            return isinstance(record.message, ClientHeartbeat | WorkerHeartbeat)
+        case _:
+            return False
+
+
 def _same(one: PartyJudge, other: PartyJudge) -> bool:
-    return bool(vars(one) == vars(other))
+    return one == other or bool(vars(one) == vars(other))

@@ -34,7 +34,7 @@ from rescind.messages import (
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
-from rescind_conformance.judge.records import EventKind, EventRecord, Record, Violation
+from rescind_conformance.judge.records import EventKind, EventRecord, MessageRecord, Record, Violation
 from rescind_conformance.judge.scheduler_books import CANCELED, Cause
 from rescind_conformance.judge.scheduler_entries import PeerBook
 from rescind_conformance.judge.scheduler_peers import PeerRules
@@ -102,6 +102,27 @@ class SchedulerJudge(TaskRules, PeerRules):
             self._left_waiting(count, "")
         return self._take()
 
+    def may_hurry(self, record: Record) -> bool:
+        """Implements `Hurrying`: what is due, heartbeats that say nothing new, and echoes that overtake nothing."""
+        if not isinstance(record, MessageRecord) or record.message is None:
+            return False
+        books, message = self._books, record.message
+        match message:
+            case ClientHeartbeat() | WorkerHeartbeat() if record.sender != record.at:
+                return _says_nothing_new(books.look(record.sender), message)
+            case ClientHeartbeatEcho() | WorkerHeartbeatEcho() if record.sender == record.at:
+                peer = books.look(record.receiver)
+                role = "client" if isinstance(message, ClientHeartbeatEcho) else "worker"
+                overtakes = books.placeable() or any(due.cause == record.receiver and due.echoes for due in books.dues)
+                return peer.is_served_as(role) and peer.heartbeats > 0 and not overtakes
+            case _ if record.sender == record.at:
+                owed = books.dues.owed(record.receiver, message)
+                about = books.dues.about(message)
+                waits = any(due.optional and isinstance(due.message, TaskCancel) for due in about)
+                return bool(owed) and owed[0].message == message and not waits
+            case _:
+                return False
+
     # --- what happens to it
 
     def _on_event(self, record: EventRecord) -> None:
@@ -162,3 +183,12 @@ class SchedulerJudge(TaskRules, PeerRules):
                 self._break("M3", f"sends {to} {self._words(message)}, which is not meant to come from it")
             case _:
                 pass
+
+
+def _says_nothing_new(peer: PeerBook, message: ClientHeartbeat | WorkerHeartbeat) -> bool:
+    """Whether it does not matter when this heartbeat is handled."""
+    role = "client" if isinstance(message, ClientHeartbeat) else "worker"
+    if isinstance(message, WorkerHeartbeat) and message.queue_size != peer.queue_size:
+        return False
+    lost = peer.role == role and peer.lost and not peer.vague and (role == "client" or peer.told)
+    return peer.is_served_as(role) or lost

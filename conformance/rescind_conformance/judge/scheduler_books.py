@@ -56,7 +56,7 @@ class Books:
     tasks: dict[bytes, TaskBook] = field(default_factory=dict)
     graphs: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
     """The ids of graphs, and of tasks in graphs, of which nothing is defined: who sent them, in which graph."""
-    dropped: dict[bytes, str] = field(default_factory=dict)
+    dropped: dict[bytes, str] = field(default_factory=dict, compare=False)
     """Task ids that were only ever in messages that are dropped, and by which requirement."""
     dues: Dues = field(default_factory=Dues)
     waiting: dict[bytes, None] = field(default_factory=dict)
@@ -68,10 +68,10 @@ class Books:
     closing: bool = False
     closing_unsaid: bool = False
     """It shuts down for a client, and has not answered accordingly yet (S11.6)."""
-    refused_to_close: bool = False
-    own_peers: dict[str, None] = field(default_factory=dict)
+    refused_to_close: bool = field(default=False, compare=False)
+    own_peers: dict[str, None] = field(default_factory=dict, compare=False)
     """Entries that were changed since `settle`: no copy shares them."""
-    own_tasks: dict[bytes, None] = field(default_factory=dict)
+    own_tasks: dict[bytes, None] = field(default_factory=dict, compare=False)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Books:
         """As `copy.deepcopy` does, but what nobody changes is shared: most of it."""
@@ -169,7 +169,7 @@ class Books:
         """It has become clear that a task was not refused."""
         for due in self.refusals(task):
             self.dues.remove(due)
-        task.doubtful = False
+        task.doubtful = task.asked_in_doubt = False
         if task.stage == "held":
             self.serve(task.owner, "client")
 

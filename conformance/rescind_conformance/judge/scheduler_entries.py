@@ -2,15 +2,25 @@
 
 Where the records allow more than one reading, it is written down so, and nothing is held against the scheduler that
 one of them allows: a peer may be `vague`, a task `doubtful` or "unclear", a worker's place in doubt.
+
+Entries are equal if the same may follow: what only decides by which requirement a violation is named is not compared.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
+from typing import TypeVar
 
 from rescind.messages import Message, Task
 from rescind_conformance.judge.scheduler_dues import Effect
+
+T = TypeVar("T")
+
+
+def _named(default: T = "") -> T:  # type: ignore[assignment]
+    """What only decides how a violation is named."""
+    return field(default=default, compare=False)
 
 
 @dataclass(slots=True)
@@ -24,7 +34,7 @@ class PeerBook:
     vague: bool = False
     """Whether it is registered, and as what, or lost, cannot be told: nothing is asked that concerns it."""
     lost: bool = False
-    oddly: bool = False
+    oddly: bool = _named(False)
     """It left with a disconnectType that has no name (M6)."""
     told: bool = False
     """It was lost, and its heartbeat has been answered with ClientDisconnect."""
@@ -47,6 +57,10 @@ class PeerBook:
     def lost_by(self, requirement: str) -> str:
         """By which requirement it is treated as lost: this one, unless its good-bye had to be understood first."""
         return "M6" if self.oddly else requirement
+
+    def is_served_as(self, role: str) -> bool:
+        """Whether it is registered in this role for certain, and alive."""
+        return self.role == role and self.sure and not self.vague and not self.lost
 
     @property
     def serves(self) -> bool:
@@ -74,36 +88,38 @@ class TaskBook:
     "unclear": the scheduler has done with it what makes no sense, and whatever follows is no surprise.
     """
     holder: str = ""
-    last_holder: str = ""
+    last_holder: str = _named()
     """Who held it until it was given back, or lost, or over."""
-    finished_by: str = ""
+    finished_by: str = _named()
     """The holder whose result ended it: what it answers later is dropped (S5.2)."""
     round: str = ""
     """Whose round is open with the holder: "owner", "move", or ""."""
-    taken_over: bool = False
+    taken_over: bool = _named(False)
     """The owner's round began as a move (S7.6)."""
     forced: bool = False
     """In this round a TaskCancel with force was sent to the holder, or is due."""
     asked: int = 0
     """TaskCancels that were sent to the holder, or are due, and are not answered."""
-    absorbed: bool = False
+    absorbed: bool = _named(False)
     """In this round a refusal was not passed on, since force had joined (S6.3)."""
-    refused: bool = False
+    refused: bool = _named(False)
     """A cancel of it has been refused."""
     doubtful: bool = False
     """Held, and it may have gone to a worker whose messages nobody sees, or have been refused, or is known to wait
     where it should not.
     """
+    asked_in_doubt: bool = False
+    """It is `doubtful`, and its owner has cancelled it."""
     waits_by: str = "S9.9"
     """By which requirement it is placed, while it waits."""
     losses: int = 0
     terminal: Message | None = None
     """The terminal message that was sent."""
-    never_again: str = "S1.2"
+    never_again: str = _named("S1.2")
     """What is broken if it is dispatched when it is over."""
     places: tuple[str, ...] = ()
     """Workers at which it may count as held though it is not."""
-    tempting: dict[tuple[str, Effect], str] = field(default_factory=dict)
+    tempting: dict[tuple[str, Effect], str] = field(default_factory=dict, compare=False)
     """Effects of what was dropped, by whom they would be sent to ("": any worker); and the requirement."""
 
     def copy(self) -> TaskBook:

@@ -32,6 +32,12 @@ class Findings:
         sender, requirement = self._nonsense
         return requirement if sender and sender in senders else ""
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it finds the same right and wrong, by whatever requirement."""
+        return isinstance(other, Findings) and self._books == other._books
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """The names are shared, and so is most of the books."""
         other = copy.copy(self)

@@ -186,7 +186,7 @@ def _effects_of_cancel(task: TaskBook, message: TaskCancel, requirement: str) ->
 def _on_owners_cancel(books: Books, task_id: bytes, task: TaskBook, message: TaskCancel) -> None:
     """Of a task that is held."""
     if task.doubtful:
-        task.tempting[DISPATCH] = "S7.8"
+        task.asked_in_doubt = True
     elif not task.holder:
         canceled = TaskCancelConfirm(task_id, CANCELED)
         books.end(task_id, canceled, "S3.1", cause=task.owner, never_again="S3.1")

@@ -43,9 +43,10 @@ class TaskRules(Findings):
             self._break(tempted or ("S1.2" if told else requirement), f"{said}, though {self._fate(task)}")
             books.give_up(task_id, task)
             books.doubt(task, to)
-        elif (lost := peer.lost and not peer.vague) or task.holder or (task.doubtful and tempted == "S7.8"):
+        elif (lost := peer.lost and not peer.vague) or task.holder or task.asked_in_doubt:
             why = f"though {to} is lost" if lost else f"though {task.holder or 'nobody'} holds it"
-            self._break("S9.6" if lost else tempted or "S8.2", f"{said}, {why}")
+            taken = tempted or "S8.2" if task.holder else "S7.8"
+            self._break("S9.6" if lost else taken, f"{said}, {why}")
             books.give_up(task_id, task)
             books.doubt(task, to)
         else:
@@ -195,7 +196,7 @@ class TaskRules(Findings):
         tempted = task.tempting.pop((task.owner, effect_of(message)), None)
         died = _kind(message) == TaskResultType.FAILED_WORKER_DIED
         if task.doubtful and kind == CANCEL_FAILED:
-            task.tempting.pop(DISPATCH, None)
+            task.asked_in_doubt = False
             return
         if kind == CANCELED and not task.holder and not task.doubtful and not books.closing and books.may_be_closing():
             books.close_unsaid()

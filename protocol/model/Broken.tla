@@ -1,0 +1,39 @@
+-------------------------------- MODULE Broken --------------------------------
+(* The protocol with one mistake each, to see that each promise can be broken and that TLC notices it. Each operator *)
+(* here takes the place of one of the model's; variants.toml says of which, and which promise it breaks.             *)
+EXTENDS Promises
+
+\* A table with one row instead of another of the same state and event.
+With(table, row) == {old \in table : <<old[1], old[2]>> # <<row[1], row[2]>>} \cup {row}
+
+(* The scheduler's table *)
+
+ResultIsNotTheEnd == With(SchedulerTable, <<"dispatched", "result", "dispatched", "the answer to owner">>)
+RefusalIsSwallowed == With(SchedulerTable, <<"canceling", "cancelFailed", "dispatched", "nothing">>)
+CanceledIsSaidAtOnce == With(SchedulerTable, <<"dispatched", "cancel", "ended", "canceled to owner">>)
+CanceledTaskIsPlacedAgain == With(SchedulerTable, <<"canceling", "worker lost", "queued", "nothing">>)
+RefusedMoveIsMade == With(SchedulerTable, <<"rebalancing", "cancelFailed", "queued", "nothing">>)
+EachCancelIsPassedOn == With(SchedulerTable, <<"canceling", "cancel", "canceling", "TaskCancel to worker">>)
+FirstRefusalEndsTheRound == With(SchedulerTable, <<"escalated", "cancelFailed", "dispatched", "the answer to owner">>)
+ForceWaitsForTheMove == With(SchedulerTable, <<"rebalancing", "cancel, force", "rebalancing", "nothing">>)
+LostWithItsWorker == With(SchedulerTable, <<"dispatched", "worker lost", "ended", "nothing">>)
+AbandonedKeepsItsPlace == With(SchedulerTable, <<"abandoned", "canceled", "abandoned", "nothing">>)
+
+(* The scheduler *)
+
+AnyWorkerAnswers(s, w, t) == Held(s, t)
+AnyClientCancels(s, c, t) == Held(s, t) /\ s.task[t].state # "abandoned"
+RoomWithoutEnd(s, w) == s.peer[w] = "served"
+EchoAtOnce(s) == TRUE
+NothingIsDue == FALSE
+LostIsTakenBack(s, p) == Nothing([Greeted(s, p) EXCEPT !.owed = @ \cup {p}])
+LostIsEchoed(s, p) == Nothing([s EXCEPT !.peer[p] = IF @ = "new" THEN "served" ELSE @, !.owed = @ \cup {p}])
+
+(* The client's and the worker's table *)
+
+ResultAfterCancel == With(ClientTable, <<"canceling", "result", "finished", "deliver the result">>)
+SettledAgain == With(ClientTable, <<"finished", "cancelNotFound", "cancelled", "cancelled: not found">>)
+CanceledAndKept == With(WorkerTable, <<"queued", "cancel", "queued", "TaskCancelConfirm, canceled">>)
+CanceledBeforeItEnds == With(WorkerTable, <<"running", "cancel, force", "leaving", "TaskCancelConfirm, canceled">>)
+CancelOfARunningTaskIsLost == With(WorkerTable, <<"running", "cancel", "running", "nothing">>)
+=============================================================================

@@ -77,15 +77,14 @@ def tasks_to_move(
     workers can take, never below a fair share, and only tasks for which `movable` is true. Tasks for
     which `leaving` is true are on their way already and count as moved.
     """
-    idle = [worker for worker in workers.values() if worker.load == 0 and worker.queue_size > 0]
+    idle = [worker for worker in workers.values() if worker.load == 0]
     if not idle:
         return []
-    fair_share = max(1, -(-sum(worker.load for worker in workers.values()) // len(workers)))
+    fair_share = -(-sum(worker.load for worker in workers.values()) // len(workers))  # rounded up
     moving = {worker.identity: sum(map(leaving, worker.tasks)) for worker in workers.values()}
     room = sum(min(fair_share, worker.queue_size) for worker in idle) - sum(moving.values())
     advice: list[bytes] = []
     for worker in sorted(workers.values(), key=lambda worker: worker.load, reverse=True):
         surplus = min(worker.load - moving[worker.identity] - fair_share, room - len(advice))
-        if surplus > 0:
-            advice.extend(islice(filter(movable, reversed(worker.tasks)), surplus))
+        advice.extend(islice(filter(movable, reversed(worker.tasks)), max(0, surplus)))
     return advice

@@ -288,7 +288,6 @@ class SchedulerMachine:
             self._send(event.sender, TaskCancelConfirm(event.message.task_id, CancelConfirmType.CANCEL_NOT_FOUND))
             return
         self._apply(task, TaskInput.CANCEL_FORCE if event.message.force else TaskInput.CANCEL, event.frame)
-        self._dispatch()
 
     def _on_task_cancel_confirm(self, event: Received) -> None:
         assert isinstance(event.message, TaskCancelConfirm)
@@ -350,7 +349,8 @@ class SchedulerMachine:
                 return
             worker = WorkerRecord(sender, event.message.queue_size, event.now)
             self._workers[sender] = worker
-        worker.queue_size = event.message.queue_size
+        else:
+            worker.queue_size = event.message.queue_size
         self._placement.update(worker)
         self._dispatch()
         self._send(sender, WorkerHeartbeatEcho(self._settings.object_storage_address))
@@ -406,7 +406,6 @@ class SchedulerMachine:
                 # S9.11: should it still be there, it learns that nothing will come.
                 self._send(identity, TaskCancelConfirm(task_id, CancelConfirmType.CANCEL_NOT_FOUND))
         self._out.append(ReleaseOwner(identity))
-        self._dispatch()
 
     def _lose_worker(self, identity: bytes) -> None:
         """One step (S9.5): nothing can come between the worker's removal and the fate of its tasks."""
@@ -443,7 +442,7 @@ class SchedulerMachine:
                 self._lose_client(identity, tell=True)
 
     def _on_rebalance_due(self) -> None:
-        if self._closing or self._queue:
+        if self._closing:
             return
 
         def movable(task_id: bytes) -> bool:

@@ -36,6 +36,7 @@ from rescind.messages import (
     ClientHeartbeatEcho,
     ClientShutdownResponse,
     DisconnectType,
+    ObjectInstruction,
     ObjectStorageAddress,
     Task,
     TaskCancel,
@@ -167,6 +168,9 @@ def test_what_is_not_about_a_future_is_passed_on() -> None:
     assert machine.handle(Received(log)) == [ShowLog(log)]
     assert machine.handle(Received(TaskLog(b"other"))) == [Dropped("log of an unknown task", b"other")]
     assert machine.handle(Received(ClientHeartbeat())) == [Dropped("not for a client", b"")]
+    assert machine.handle(Received(TASK)) == [Dropped("not for a client", ID)]
+    assert machine.handle(Received(ObjectInstruction())) == []
+    assert machine.pending == 1
 
 
 IDS = st.sampled_from([b"1", b"2", b"3"])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.strategies import DataObject, booleans, data, integers, sampled_from
+from scheduler_system import System, confirm
 
 from rescind.messages import (
     CancelConfirmType,
@@ -32,16 +33,9 @@ from rescind.scheduler_machine import (
     CloseExpired,
     CloseRequested,
     Closing,
-    Dropped,
-    Event,
-    Forward,
-    Instruction,
     RebalanceDue,
-    Received,
     ReleaseOwner,
-    SchedulerMachine,
     SchedulerSettings,
-    Send,
     TimePassed,
 )
 
@@ -51,69 +45,9 @@ NOT_FOUND = CancelConfirmType.CANCEL_NOT_FOUND
 SHUTDOWN = DisconnectType.SHUTDOWN
 
 
-class Frame(bytes):
-    """Stands for a frame on the wire and remembers what it says."""
-
-    message: Message
-
-    @classmethod
-    def of(cls, message: Message) -> Frame:
-        frame = cls(repr(message).encode())
-        frame.message = message
-        return frame
-
-
-class System:
-    """A machine and what it has sent to each peer since it was last looked at."""
-
-    def __init__(self, machine_settings: SchedulerSettings | None = None) -> None:
-        self.machine = SchedulerMachine(machine_settings)
-        self.now = 0.0
-        self.boxes: dict[bytes, list[Message]] = {}
-        self.dropped: list[str] = []
-        self.others: list[Instruction] = []
-
-    def happen(self, event: Event) -> None:
-        for instruction in self.machine.handle(event):
-            match instruction:
-                case Send(to, message):
-                    self.boxes.setdefault(to, []).append(message)
-                case Forward(to, frame):
-                    assert isinstance(frame, Frame)
-                    self.boxes.setdefault(to, []).append(frame.message)
-                case Dropped(_, reason, _):
-                    self.dropped.append(reason)
-                case _:
-                    self.others.append(instruction)
-
-    def say(self, sender: bytes, message: Message) -> None:
-        self.happen(Received(sender, message, Frame.of(message), self.now))
-
-    def heard(self, peer: bytes) -> list[Message]:
-        return self.boxes.pop(peer, [])
-
-    def worker(self, name: bytes = b"W1", queue_size: int = 10) -> bytes:
-        self.say(name, WorkerHeartbeat(queue_size=queue_size))
-        return name
-
-    def dispatched(self, name: bytes = b"T1", owner: bytes = b"C1", worker: bytes = b"W1") -> Task:
-        """A task of `owner` that `worker` has been sent; the boxes are empty afterwards."""
-        if worker not in self.machine._workers:
-            self.worker(worker)
-        task = Task(name)
-        self.say(owner, task)
-        assert task in self.heard(worker)
-        self.boxes.clear()
-        return task
-
-
 @pytest.fixture
 def system() -> System:
     return System()
-
-
-def confirm(task_id: bytes, kind: CancelConfirmType) -> TaskCancelConfirm:
-    return TaskCancelConfirm(task_id, kind)
 
 
 def test_a_task_goes_to_the_least_loaded_worker_within_its_queue_size(system: System) -> None:

@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,9 @@ def assert_nothing_left() -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    return [child.pid for child in psutil.Process(pid).children()]
+    """Its child processes, without the one that multiprocessing may have started for other tests."""
+    tracker = resource_tracker._resource_tracker._pid  # type: ignore[attr-defined]
+    return [child.pid for child in psutil.Process(pid).children() if child.pid != tracker]
 
 
 class Reports:

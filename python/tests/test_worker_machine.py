@@ -15,10 +15,12 @@ from rescind.messages import (
     ClientHeartbeat,
     DisconnectType,
     Message,
+    ObjectInstruction,
     ObjectStorageAddress,
     Task,
     TaskCancel,
     TaskCancelConfirm,
+    TaskLog,
     TaskResult,
     TaskResultType,
     WorkerDisconnectNotification,
@@ -183,6 +185,15 @@ def test_a_second_task_of_the_same_id_changes_nothing() -> None:
 
 def test_what_is_not_for_a_worker_is_dropped() -> None:
     assert say(worker(), ClientHeartbeat()) == [Dropped("not for a worker", b"")]
+    assert say(worker(), TaskLog(SUBJECT)) == [Dropped("not for a worker", SUBJECT)]
+    assert say(worker(), ObjectInstruction()) == []
+
+
+def test_a_function_that_raised_is_told_as_what_it_is() -> None:
+    machine = worker()
+    say(machine, Task(SUBJECT))
+    finished = Finished(SUBJECT, TaskResultType.FAILED, (b"exception",))
+    assert machine.handle(finished) == [Send(TaskResult(SUBJECT, TaskResultType.FAILED, results=(b"exception",)))]
 
 
 @pytest.mark.parametrize(
@@ -212,6 +223,25 @@ def test_heartbeats_say_what_the_machine_knows_and_silence_ends_the_life() -> No
     assert machine.handle(HeartbeatDue(WorkerHeartbeat(), now=130.1)) == [EndProcess(b"a")]
     assert machine.handle(HeartbeatDue(WorkerHeartbeat(), now=140.0)) == []
     assert machine.handle(ProcessEnded(b"a")) == [ReleaseResult(Task(b"a")), Left(Farewell.REJOIN)]
+
+
+def test_a_scheduler_that_never_speaks_is_lost_after_the_time_out_too() -> None:
+    machine = worker()
+    for now in (100.0, 160.0):
+        assert machine.handle(HeartbeatDue(WorkerHeartbeat(), now)) == [
+            Send(WorkerHeartbeat(queue_size=10, task_lock=True))
+        ]
+    assert machine.handle(HeartbeatDue(WorkerHeartbeat(), 160.5)) == [Left(Farewell.REJOIN)]
+
+
+def test_heartbeats_say_whether_a_task_would_start_at_once() -> None:
+    machine = worker(processes=2)
+    for task_id, free in ((b"a", True), (b"b", False), (b"c", False)):
+        say(machine, Task(task_id))
+        (sent,) = machine.handle(HeartbeatDue(WorkerHeartbeat(), now=0.0))
+        assert isinstance(sent, Send)
+        assert isinstance(sent.message, WorkerHeartbeat)
+        assert sent.message.task_lock is free
 
 
 class AnyOrder(RuleBasedStateMachine):

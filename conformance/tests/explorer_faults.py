@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pytest
@@ -20,10 +21,13 @@ from rescind.worker_machine import Instruction as WorkerInstruction
 from rescind.worker_machine import Leave, Send, WorkerMachine
 from rescind.worker_table import AssignmentInput, AssignmentState
 from rescind_conformance.explorer.cast import Cast
+from rescind_conformance.explorer.counterexample import Counterexample, counterexample, shortest_of
 from rescind_conformance.explorer.scenario import Scenario
+from rescind_conformance.explorer.system import System
+from rescind_conformance.explorer.walk import walk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fault:
     """A fault, a scenario in which it shows, and how."""
 
@@ -48,6 +52,17 @@ class Fault:
                 monkeypatch.delitem(table.TRANSITIONS, key)
             else:
                 monkeypatch.setitem(table.TRANSITIONS, key, table.Transition(*row))
+
+
+@cache
+def shown(fault: Fault) -> Counterexample:
+    """How the explorer shows it."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        fault.install(monkeypatch)
+        system = System(fault.scenario, fault.cast)
+        result = walk(system)
+        assert result.closed
+        return counterexample(system, result, shortest_of(result, fault.requirement))
 
 
 class TakesLostPeersBack(SchedulerMachine):

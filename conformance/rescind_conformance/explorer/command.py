@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,14 +16,15 @@ from rich.table import Table
 from rescind_conformance.command_line import COULD_NOT_RUN, end_on_signals, fail
 from rescind_conformance.explorer.counterexample import Counterexample
 from rescind_conformance.explorer.exploration import Explored, Manner, explore_all
+from rescind_conformance.explorer.order_file import write_orders
 from rescind_conformance.explorer.scenario import Scenario
-from rescind_conformance.explorer.scenarios import LARGE, SCENARIOS
+from rescind_conformance.explorer.scenarios import LARGE, OPEN, SCENARIOS
 from rescind_conformance.explorer.walk import Limits, Progress, WalkResult
 
 
 def explore_command(
     scenarios: Annotated[
-        list[str] | None, typer.Argument(help="Which; see --list. Default: all that are not large.", show_default=False)
+        list[str] | None, typer.Argument(help="Which; see --list. Default: all that take seconds.", show_default=False)
     ] = None,
     list_them: Annotated[
         bool, typer.Option("--list", help="List the scenarios, and what crosses what in each.")
@@ -43,6 +45,16 @@ def explore_command(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Show the shortest order for each requirement that is broken.")
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            help="Write a replay file and diagrams of each order that is shown to DIR/replays.",
+            metavar="DIR",
+            show_default=False,
+            file_okay=False,
+        ),
+    ] = None,
 ) -> None:
     """Walk every order in which messages can cross, over the reference's machines, and judge each.
 
@@ -58,6 +70,8 @@ def explore_command(
     `rescind conformance explore`
 
     `rescind conformance explore three-callers --no-reduction`
+
+    `rescind conformance explore reused-id --report out`
     """
     end_on_signals()
     console = Console()
@@ -74,11 +88,12 @@ def explore_command(
     finally:
         if explored:
             _print(explored, reduction, console)
+            _write(report, explored, console)
     raise typer.Exit(_exit_status(explored, len(chosen)))
 
 
 def _chosen(names: list[str]) -> list[Scenario]:
-    known = SCENARIOS | LARGE
+    known = SCENARIOS | LARGE | OPEN
     for name in names:
         if name not in known:
             fail(f"unknown scenario {name!r}; there are: {', '.join(known)}")
@@ -150,6 +165,18 @@ def _print(explored: list[Explored], reduction: bool, console: Console) -> None:
     )
 
 
+def _write(report: Path | None, explored: list[Explored], console: Console) -> None:
+    shown = [each for one in explored for each in one.counterexamples]
+    if report is None or not shown:
+        return
+    try:
+        paths = write_orders(report, shown)
+    except OSError as error:
+        fail(f"the replay files cannot be written: {error}")
+    for path in paths:
+        console.print(f"To see it again: rescind conformance replay {path}", highlight=False, soft_wrap=True)
+
+
 def _print_counterexample(result: WalkResult, shown: Counterexample, console: Console) -> None:
     def say(text: str, style: str = "") -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
@@ -186,9 +213,10 @@ def _table_of_scenarios() -> Table:
     table = Table(title="Scenarios", title_justify="left", header_style="bold")
     for heading in ("Scenario", "What crosses"):
         table.add_column(heading, overflow="fold")
-    for scenario in (SCENARIOS | LARGE).values():
-        large = " [dim](large: only when named)[/]" if scenario.name in LARGE else ""
-        table.add_row(scenario.name, scenario.story + large)
+    notes = dict.fromkeys(LARGE, "large") | dict.fromkeys(OPEN, "shows what SPEC.md leaves open")
+    for name, scenario in (SCENARIOS | LARGE | OPEN).items():
+        note = f" [dim]({notes[name]}: only when named)[/]" if name in notes else ""
+        table.add_row(name, scenario.story + note)
     return table
 
 

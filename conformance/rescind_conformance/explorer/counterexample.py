@@ -7,18 +7,33 @@ first; and then the unreduced interleavings are walked that are shorter than wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rescind.messages import Message
 from rescind.trace import describe
+from rescind_conformance.explorer.scenario import Scenario
 from rescind_conformance.explorer.steps import SCHEDULER_NAME, Does, Effects, Step
 from rescind_conformance.explorer.system import State, System
 from rescind_conformance.explorer.walk import Found, Limits, WalkResult, walk
-from rescind_conformance.judge.records import SCHEDULER, EventKind, EventRecord, MessageRecord, Record, Violation
+from rescind_conformance.judge.records import EventKind, EventRecord, Record, Violation
 
 SEARCHED_STATES = 300_000
 """So many states are looked at, at most, in search of a shorter path."""
+
+
+class Sent(NamedTuple):
+    """Something that a step sent."""
+
+    sender: str
+    receiver: str
+    message: Message | None
+    """None: the sender has exited, and the connection drops."""
+
+    def said(self, names: Mapping[bytes, str]) -> str:
+        """What it says; `names` are those of tasks."""
+        return "the connection drops" if self.message is None else describe(self.message, names)
 
 
 class Told(NamedTuple):
@@ -26,6 +41,12 @@ class Told(NamedTuple):
 
     step: Step
     effects: Effects
+    sent: tuple[Sent, ...] = ()
+
+    def outcomes(self, names: Mapping[bytes, str]) -> list[str]:
+        """What came of it at its party, in words, beside what was sent; `names` are those of tasks."""
+        events = (each for each in self.effects.records if isinstance(each, EventRecord))
+        return [words for each in events if (words := _event_words(each, names)) is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +59,12 @@ class Counterexample:
     """The violation is what is wrong when all of this has happened and nothing more does."""
     is_shortest: bool
     """No path to a violation of this requirement is shorter."""
-    names: dict[bytes, str]
-    """Of tasks, by task id."""
+    scenario: Scenario
+
+    @property
+    def names(self) -> dict[bytes, str]:
+        """The names of tasks, by task id."""
+        return self.scenario.names
 
     @property
     def words(self) -> list[str]:
@@ -53,10 +78,23 @@ class Counterexample:
 
     def lines(self) -> Iterator[str]:
         """The steps, each with what it sent and what came of it, as lines to print."""
-        width = max((len(words) for words in self.words), default=0)
-        for number, (told, words) in enumerate(zip(self.steps, self.words, strict=True), start=1):
-            outcome = ", ".join(_outcomes(told.effects, self.names))
-            yield f"{number:>3}  {words:<{width}}  {outcome}".rstrip()
+        return told_lines(self.steps, self.names)
+
+
+def told_lines(steps: Sequence[Told], names: Mapping[bytes, str]) -> Iterator[str]:
+    """Steps, each with what it sent and what came of it, as lines to print."""
+    words = [told.step.words(names) for told in steps]
+    width = max(map(len, words), default=0)
+    for number, (told, said) in enumerate(zip(steps, words, strict=True), start=1):
+        sent = () if told.step.does is Does.SAYS else told.sent
+        outcome = ", ".join([*(f"-> {each.receiver}  {each.said(names)}" for each in sent), *told.outcomes(names)])
+        yield f"{number:>3}  {said:<{width}}  {outcome}".rstrip()
+
+
+def shortest_of(result: WalkResult, requirement: str) -> Found:
+    """The shortest walked path to a violation of this requirement, of which there is one."""
+    broken = [found for found in result.found if found.violation.requirement == requirement]
+    return min(broken, key=lambda found: len(found.path))
 
 
 def counterexample(system: System, result: WalkResult, found: Found, *, search: bool = True) -> Counterexample:
@@ -64,24 +102,39 @@ def counterexample(system: System, result: WalkResult, found: Found, *, search: 
 
     Without `search` no shorter path is looked for than what remains of the walked one.
     """
-    path, is_shortest = found.path, True
-    if result.reduction and not found.at_rest:
+    path, is_shortest, at_rest = found.path, True, found.at_rest
+    if result.reduction and not at_rest:
         path = _without_idle_steps(system, found)
-        path, is_shortest = _searched(system, path, found.violation.requirement) if search else (path, False)
+    if result.reduction and (not at_rest or _may_break_in_a_step(result, found)):
+        shorter, is_shortest = _searched(system, path, found.violation.requirement) if search else (None, False)
+        if shorter is not None:
+            path, at_rest = shorter, False
     path = _tidied(system, path)
     steps: list[Told] = []
     state = system.initial
     for label in path:
-        steps.append(Told(system.labels[label], system.effects(state, label)))
         following = system.follow(state, label)
         assert following is not None
+        steps.append(tell(system, state, label))
         state = following.state
     violation = found.violation
-    if not found.at_rest and following is not None:
+    if not at_rest and following is not None:
         # A shorter path may break the same requirement in other words.
         same = [each for each in system.findings[following.found] if each.requirement == violation.requirement]
         violation = same[0]
-    return Counterexample(violation, tuple(steps), found.at_rest, is_shortest, system.scenario.names)
+    return Counterexample(violation, tuple(steps), at_rest, is_shortest, system.scenario)
+
+
+def tell(system: System, state: State, label: int) -> Told:
+    """A step that can happen in a state."""
+    step, effects = system.labels[label], system.effects(state, label)
+    sent: list[Sent] = []
+    for peer, life, item in effects.sends:
+        # An exit of the scheduler is for whichever life listens.
+        name = system.scheduler.names[peer][max(life, 0)]
+        between = (SCHEDULER_NAME, name) if step.actor == SCHEDULER_NAME else (name, SCHEDULER_NAME)
+        sent.append(Sent(*between, item.message))
+    return Told(step, effects, tuple(sent))
 
 
 def _without_idle_steps(system: System, found: Found) -> tuple[int, ...]:
@@ -137,27 +190,24 @@ def _breaks(system: System, path: list[int], requirement: str) -> bool:
     return any(violation.requirement == requirement for violation in system.findings[found])
 
 
-def _searched(system: System, path: tuple[int, ...], requirement: str) -> tuple[tuple[int, ...], bool]:
-    """The shortest path, and whether it certainly is."""
+def _may_break_in_a_step(result: WalkResult, at_rest: Found) -> bool:
+    """Whether what is wrong at an end may break in a step as well: then perhaps in a shorter order than is walked."""
+    requirement = at_rest.violation.requirement
+    known = any(each.violation.requirement == requirement and not each.at_rest for each in result.found)
+    return known or not result.closed
+
+
+def _searched(system: System, path: tuple[int, ...], requirement: str) -> tuple[tuple[int, ...] | None, bool]:
+    """A path that is shorter and breaks the requirement in its last step; and whether no other is shorter still."""
     limits = Limits(states=SEARCHED_STATES, depth=len(path) - 1)
     shorter = walk(system, reduction=False, limits=limits, stop=lambda violation: violation.requirement == requirement)
     for each in shorter.found:
         if each.violation.requirement == requirement and not each.at_rest:
             return each.path, True
-    return path, shorter.progress.states <= SEARCHED_STATES
+    return None, shorter.progress.states <= SEARCHED_STATES
 
 
-def _outcomes(effects: Effects, names: dict[bytes, str]) -> Iterator[str]:
-    for record in effects.records:
-        if isinstance(record, EventRecord):
-            if (words := _event_words(record, names)) is not None:
-                yield words
-        elif isinstance(record, MessageRecord) and record.sender == record.at and record.message is not None:
-            to = SCHEDULER_NAME if record.receiver == SCHEDULER else record.receiver
-            yield f"-> {to}  {describe(record.message, names)}"
-
-
-def _event_words(record: EventRecord, names: dict[bytes, str]) -> str | None:
+def _event_words(record: EventRecord, names: Mapping[bytes, str]) -> str | None:
     task = names.get(record.task) or record.task.hex()
     match record.event:
         case EventKind.SETTLED:

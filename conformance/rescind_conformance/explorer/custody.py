@@ -14,9 +14,9 @@ receiver cannot see, whether what it says of the task is so (`Item.honest`); and
    or has declared them lost; and so it does before it tells the owner `canceled`, unless the grace is over.
 
 From 1 to 3 follows that whoever runs a task has it in *custody*: it was assigned there, and no honest last word was
-sent; from 4 that nobody else has. The other way round, whatever breaks one of these can be delayed until two run.
-Each is checked in a step of one party, by what that party knows, and so in every order alike. A test compares this
-with the states themselves.
+sent; from 4 that then nobody else has, and that no owner was told `canceled`. Each of the four is checked in a step of
+one party, by what that party knows, and so in every equivalent order alike. (A break of one of them is reported even
+where, by the luck of the scenario, the second run never begins.) A test compares this with the states themselves.
 """
 
 from __future__ import annotations

@@ -1,7 +1,12 @@
-"""Explores many scenarios, in several processes at once."""
+"""Explores many scenarios, in several processes at once.
+
+Scenarios are not split: half of the time of a walk is spent on computing steps for the first time, which several
+processes on one scenario would each have to do for themselves.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 
-from rescind_conformance.explorer.counterexample import Counterexample, counterexample
+from rescind_conformance.explorer.counterexample import Counterexample, counterexample, shortest_of
 from rescind_conformance.explorer.scenario import Scenario
 from rescind_conformance.explorer.system import System
 from rescind_conformance.explorer.walk import INTERRUPTED, Limits, Progress, WalkResult, walk
@@ -49,9 +54,11 @@ def explore(scenario: Scenario, manner: Manner, show: Show | None = None) -> Exp
         stop=None if manner.keep_going else lambda violation: True,
         show=None if show is None else lambda progress: show(scenario.name, progress),
     )
-    first_of_each = {found.violation.requirement: found for found in reversed(result.found)}
     search = result.why_not != INTERRUPTED
-    shortest = [counterexample(system, result, found, search=search) for found in reversed(first_of_each.values())]
+    broken = dict.fromkeys(found.violation.requirement for found in result.found)
+    shortest = [
+        counterexample(system, result, shortest_of(result, requirement), search=search) for requirement in broken
+    ]
     return Explored(replace(result, end_states=set()), tuple(shortest))
 
 
@@ -140,5 +147,6 @@ def _serve(pipe: Connection, manner: Manner, interrupted: Event) -> None:
             raise KeyboardInterrupt
         pipe.send((name, progress))
 
-    while (scenario := pipe.recv()) is not None:
-        pipe.send(explore(scenario, manner, show))
+    with contextlib.suppress(EOFError, BrokenPipeError):  # the parent was killed
+        while (scenario := pipe.recv()) is not None:
+            pipe.send(explore(scenario, manner, show))

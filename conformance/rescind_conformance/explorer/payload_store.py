@@ -1,10 +1,12 @@
 """The store of results, as far as it matters: which exist, and that each is taken away once.
 
 A result is stored by the run that made it, under a name that no other run uses, and is then taken away once: by the
-client that reads it (or discards it), by the worker whose process was ended before its answer, by the scheduler that
-drops what a lost worker has stored; or together with everything else of its owner, when that has gone. What the
-parties do here has no order across parties: whichever comes first, the same is left in the end, and a name that is
-taken away twice is noticed.
+client that reads it (or discards it), by the worker whose process was ended before its answer, or by the scheduler
+that drops what a lost worker has stored. Only when its owner has gone, or the store with the scheduler, may it be left.
+
+Across parties these actions have no order: whichever comes first, the same is left, and that a name is taken away
+twice is noticed at the second time. For that, what is stored for an owner that has gone still counts, and who takes
+something away says so only if it was stored ("take it away if it is there" would depend on the order).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import NamedTuple
 from rescind_conformance.explorer.steps import StoreAction
 from rescind_conformance.judge.records import Violation
 
-PUT, TAKE, DISCARD, RELEASE_OWNER, CLOSE = "put", "take", "discard", "release owner", "close"
+PUT, TAKE, RELEASE_OWNER, CLOSE = "put", "take", "release owner", "close"
 REQUIREMENT = "C3.2"
 
 
@@ -22,8 +24,9 @@ class Store(NamedTuple):
     """What is in the store."""
 
     results: frozenset[bytes] = frozenset()
+    """Those that nobody has taken away."""
     released: frozenset[bytes] = frozenset()
-    """Owners that have gone: what is stored for them is thrown away at once."""
+    """Owners that have gone, and their results with them."""
     closed: bool = False
     """It went with the scheduler."""
 
@@ -37,28 +40,21 @@ def act(store: Store, action: StoreAction) -> tuple[Store, Violation | None]:
     """The store after `action`, and what is wrong with it."""
     match action.does:
         case "put":
-            if store.closed or _owner(action.name) in store.released:
-                return store, None
             return store._replace(results=store.results | {action.name}), None
-        case "release owner":
-            kept = frozenset(name for name in store.results if _owner(name) != action.name)
-            return store._replace(results=kept, released=store.released | {action.name}), None
-        case "close":
-            return Store(closed=True), None
-        case "take" if action.name not in store.results:
-            if store.closed or _owner(action.name) in store.released:
-                return store, None
-            return store, Violation(REQUIREMENT, f"takes {_words(action.name)} from the store, and it is not there")
-        case _:
+        case "take" if action.name in store.results:
             return store._replace(results=store.results - {action.name}), None
+        case "take":
+            return store, Violation(REQUIREMENT, f"takes {_words(action.name)} from the store, and it is not there")
+        case "release owner":
+            return store._replace(released=store.released | {action.name}), None
+        case _:
+            return store._replace(closed=True), None
 
 
 def left(store: Store) -> list[Violation]:
-    """What should not be there when nothing more happens."""
-    return [
-        Violation(REQUIREMENT, f"{_words(name)} is left in the store, and nobody will take it")
-        for name in sorted(store.results)
-    ]
+    """What is left that should not be, when nothing more happens."""
+    kept = [] if store.closed else [name for name in store.results if _owner(name) not in store.released]
+    return [Violation(REQUIREMENT, f"{_words(name)} is left in the store") for name in sorted(kept)]
 
 
 def _owner(name: bytes) -> bytes:

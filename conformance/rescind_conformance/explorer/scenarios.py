@@ -125,7 +125,7 @@ _SCENARIOS = [
         "the scheduler shuts down while a worker dies, one is late, and a client leaves",
         (ClientPlan(("T1", "T2"), (CancelCall("T1", force=True),), disconnects=True),),
         (WorkerPlan(dies=True), WorkerPlan(heartbeats=1, lives=2)),
-        SchedulerPlan(closes=True, grace_ends=True, loses=("W2",)),
+        SchedulerPlan(closes=True, loses=("W2",)),
     ),
     Scenario(
         "crash-under-force",
@@ -134,7 +134,7 @@ _SCENARIOS = [
             ClientPlan(("T2",), (CancelCall("T2"),)),
             RawPlan((Task(T1, source=b"C2"), *2 * (TaskCancel(T1, force=True),), TaskCancel(T1)), shuffled=True),
         ),
-        (WorkerPlan(crashes=2, late_finishes=2), WorkerPlan(crashes=1, comes=True)),
+        (WorkerPlan(crashes=1, late_finishes=1), WorkerPlan(comes=True)),
         SchedulerPlan(rebalances=1),
     ),
     Scenario(
@@ -177,6 +177,30 @@ _SCENARIOS = [
 
 _LARGE = [
     Scenario(
+        "large-cancels",
+        "three tasks, two of them cancelled in both ways; three workers, of which one dies, one comes; a rebalancing",
+        (ClientPlan(("T1", "T2", "T3"), _both("T1", "T3")),),
+        (WorkerPlan(dies=True, late_finishes=1), WorkerPlan(queue_size=1), WorkerPlan(comes=True)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "large-losses",
+        "a client that dies, and three workers: one is late and comes back, one dies, one comes",
+        (ClientPlan(("T1", "T2"), _both("T2"), drops=True),),
+        (WorkerPlan(heartbeats=1, lives=2), WorkerPlan(dies=True), WorkerPlan(comes=True)),
+        SchedulerPlan(rebalances=1, loses=("W1",)),
+    ),
+    Scenario(
+        "large-closing",
+        "an orderly shutdown crosses cancels and the good-bye of a client, a death, a late worker and a rebalancing",
+        (ClientPlan(("T1", "T2", "T3"), _both("T2"), disconnects=True),),
+        (WorkerPlan(dies=True), WorkerPlan(heartbeats=1, comes=True)),
+        SchedulerPlan(rebalances=1, closes=True, grace_ends=True, loses=("W2",)),
+    ),
+]
+
+_OPEN = [
+    Scenario(
         "reused-id",
         "a client submits a task under the id of another's that is over, and about which its worker owes an answer",
         (
@@ -185,30 +209,11 @@ _LARGE = [
         ),
         (WorkerPlan(),),
     ),
-    Scenario(
-        "large-cancels",
-        "three tasks, two workers, cancels of both kinds, two deaths, two rebalancings",
-        (ClientPlan(("T1", "T2", "T3"), _both("T1", "T2")),),
-        (WorkerPlan(dies=True, late_finishes=1), WorkerPlan(late_finishes=1), WorkerPlan(queue_size=1)),
-        SchedulerPlan(rebalances=2),
-    ),
-    Scenario(
-        "large-losses",
-        "two clients, one of which dies, and three workers, one late, one dying, one leaving",
-        (ClientPlan(("T1", "T2"), _both("T1"), drops=True), ClientPlan(("T3",), _both("T3"))),
-        (WorkerPlan(heartbeats=1, lives=2), WorkerPlan(dies=True), WorkerPlan(leaves=True)),
-        SchedulerPlan(rebalances=1, loses=("W1",)),
-    ),
-    Scenario(
-        "large-closing",
-        "an orderly shutdown crosses everything: two clients, three tasks, a death, a late worker, a rebalancing",
-        (ClientPlan(("T1", "T2"), _both("T1"), heartbeats=1), ClientPlan(("T3",), disconnects=True)),
-        (WorkerPlan(dies=True), WorkerPlan(heartbeats=1, lives=2, late_finishes=1)),
-        SchedulerPlan(rebalances=1, closes=True, grace_ends=True, loses=("W2",)),
-    ),
 ]
 
 SCENARIOS: Final = {scenario.name: scenario for scenario in _SCENARIOS}
 """Those that are explored unless others are named: each closes in seconds."""
 LARGE: Final = {scenario.name: scenario for scenario in _LARGE}
 """Those that take minutes: only when they are named."""
+OPEN: Final = {scenario.name: scenario for scenario in _OPEN}
+"""Those that show what SPEC.md leaves open, and so do not close without a violation: only when they are named."""

@@ -172,7 +172,7 @@ class SchedulerParty:
                 task = Task(b"probe %d" % count, source=PROBE)
                 number, instructions = self.machines.handle(number, Received(PROBE, task, _encode(task), 0.0))
                 for each in instructions:
-                    if isinstance(each, Forward | Send) and each.to != PROBE:
+                    if isinstance(each, Forward | Send) and each.to.decode() in placed:
                         placed[each.to.decode()] += 1
             self._probed[key] = [
                 Violation("S9.9", f"{name} has {capacity} places, and {placed[name]} can be used")
@@ -279,6 +279,11 @@ class SchedulerTurn(Turn):
 
     def _say(self, to: bytes, message: Message, event: Event) -> None:
         name = to.decode()
+        if name not in self._party.peers:
+            self.accuse(
+                CRASH_REQUIREMENT, f"the scheduler's machine sends a {type(message).__name__} to nobody ({to!r})"
+            )
+            return
         self.record(MessageRecord(SCHEDULER, SCHEDULER, name, message))
         peer, life = self._party.peers[name]
         env = self.env

@@ -135,7 +135,7 @@ def walk(
         walker.run()
     except KeyboardInterrupt:
         walker.result.closed, walker.result.why_not = False, INTERRUPTED
-    walker.tell()
+    walker.clock()
     return walker.result
 
 
@@ -219,7 +219,7 @@ class _Walker:
                 if most is not None and len(seen) > most:
                     raise _Stopped(f"more than {most} states, as was asked for")
                 if time.perf_counter() - self._shown > 0.2:
-                    self.tell()
+                    self._tell()
         progress.states = len(seen)
         return following
 
@@ -233,9 +233,14 @@ class _Walker:
         if self._stop is not None and self._stop(violation):
             raise _Stopped("a violation was found")
 
-    def tell(self) -> None:
+    def _tell(self) -> None:
         """Say how far the walk is."""
-        self._shown = time.perf_counter()
-        self.result.progress.seconds = self._shown - self._began
+        self._shown = self.clock()
         if self._show is not None:
             self._show(self.result.progress)
+
+    def clock(self) -> float:
+        """Note how long it has taken."""
+        now = time.perf_counter()
+        self.result.progress.seconds = now - self._began
+        return now

@@ -31,7 +31,7 @@ from rescind.worker_machine import (
     WorkerMachine,
 )
 from rescind_conformance.explorer.cast import CRASH_REQUIREMENT, JudgeFactory, JudgeMemo, MachineMemo, Raised
-from rescind_conformance.explorer.payload_store import DISCARD, PUT, result_name
+from rescind_conformance.explorer.payload_store import PUT, TAKE, result_name
 from rescind_conformance.explorer.scenario import WorkerPlan
 from rescind_conformance.explorer.steps import Does, Effects, Item, Local, Step, Turn
 from rescind_conformance.judge.records import SCHEDULER, EventKind, EventRecord, MessageRecord, Violation
@@ -202,6 +202,8 @@ class _WorkerTurn(Turn):
         """This life is, and there may be another."""
         self.dead = False
         self._party = party
+        self._stored: set[bytes] = set()
+        """The results, of those that this step is about, that were stored."""
 
     def act(self, step: Step) -> None:
         env = self.env
@@ -230,9 +232,10 @@ class _WorkerTurn(Turn):
                 self._note(EventKind.LEAVE_REQUESTED)
                 self._feed(Leave(Farewell.EXIT))
             case Does.DIES:
+                # Nobody knows of what a process has stored that was told to end: its owner's leaving releases it.
                 for each in env.processes:
-                    # Nobody knows of what a process has stored that was told to end: its owner's leaving releases it.
-                    self.store(DISCARD, self._result_of(each.task))
+                    if each.stored:
+                        self.store(TAKE, self._result_of(each.task))
                 self.dead = True
                 self.fall_silent()
             case Does.DROPS:
@@ -258,10 +261,13 @@ class _WorkerTurn(Turn):
     def _finish(self, process: Process) -> None:
         name = self._result_of(process.task)
         self.store(PUT, name)
+        self._stored.add(name)
         self._note(EventKind.FINISHED, process.task.task_id)
         self._feed(Finished(process.task.task_id, TaskResultType.SUCCESS, (name,)))
 
     def _end(self, process: Process) -> None:
+        if process.stored:
+            self._stored.add(self._result_of(process.task))
         self._change(process, None)
         self._note(EventKind.PROCESS_ENDED, process.task.task_id)
         self._feed(ProcessEnded(process.task.task_id))
@@ -289,7 +295,8 @@ class _WorkerTurn(Turn):
                             self._change(process, process._replace(ending=True))
                     case ReleaseResult(task):
                         self._note(EventKind.RESULT_RELEASED, task.task_id)
-                        self.store(DISCARD, self._result_of(task))
+                        if self._result_of(task) in self._stored:
+                            self.store(TAKE, self._result_of(task))
                     case Left(farewell):
                         self._leave(farewell)
                     case Raised(error):

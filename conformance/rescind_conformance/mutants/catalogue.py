@@ -4,7 +4,7 @@
 [[mutant]]
 name = "refusal-is-swallowed"
 breaks = ["S4.2"]              # the requirements that it departs from
-case = "dispatched.forwards-cancel-failed"  # one that checks one of these and sees it
+cases = ["dispatched.forwards-cancel-failed"]   # of those that check one of these, some that see it
 field_bugs = [28]              # numbers of SPEC.md's section 16, where it stands for one
 tells = "The holder's refusal is not passed on to the owner."
 file = "scheduler_table.py"    # of the package `rescind`
@@ -12,7 +12,8 @@ find = "(s.CANCELING, i.CANCEL_FAILED, s.DISPATCHED, a.FORWARD_ANSWER)"     # oc
 replace = "(s.CANCELING, i.CANCEL_FAILED, s.DISPATCHED, a.NOTHING)"
 ```
 
-A fault that takes more than one edit has the others in `[[mutant.also]]`. The table `[without_mutant]` names
+A fault that takes more than one edit has the others in `[[mutant.also]]`. Each case of the suite is named by a
+mutant at least. The table `[without_mutant]` names
 the MUSTs of the role that have none, `[idle_cases]` the cases that kill none; each with the reason.
 """
 
@@ -30,7 +31,8 @@ from rescind_conformance.case import ROLES
 
 _DIRECTORY = Path(__file__).parent
 _EDIT = ("file", "find", "replace")
-_TEXTS = ("name", "case", "tells", *_EDIT)
+_TEXTS = ("name", "tells", *_EDIT)
+_LISTS = ("breaks", "cases")
 
 
 class CatalogueError(ValueError):
@@ -56,8 +58,8 @@ class Mutant:
     role: str
     breaks: tuple[str, ...]
     """The requirements that it departs from."""
-    case: str
-    """The one that is to catch it, played first: if it does not, others of these requirements may."""
+    cases: tuple[str, ...]
+    """Each of them is to catch it; there may be others that do."""
     tells: str
     """What it does wrong, in a line."""
     edits: tuple[Edit, ...]
@@ -107,21 +109,21 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _mutant(role: str, number: int, entry: Mapping[str, Any]) -> Mutant:
     where = f"{role}.toml, mutant {number} ({entry.get('name', 'without a name')})"
-    known = {*_TEXTS, "breaks", "field_bugs", "also"}
+    known = {*_TEXTS, *_LISTS, "field_bugs", "also"}
     also = entry.get("also", [])
     fit = (
         entry.keys() <= known
         and all(isinstance(entry.get(name), str) for name in _TEXTS)
         and all(set(edit) == set(_EDIT) for edit in also)
-        and bool(entry.get("breaks"))
+        and all(isinstance(entry.get(name), list) and entry[name] for name in _LISTS)
     )
     if not fit:
-        raise CatalogueError(f"{where} needs {', '.join(_TEXTS)} and breaks; it may have field_bugs and also")
+        raise CatalogueError(f"{where} needs {', '.join((*_TEXTS, *_LISTS))}; it may have field_bugs and also")
     return Mutant(
         entry["name"],
         role,
         tuple(entry["breaks"]),
-        entry["case"],
+        tuple(entry["cases"]),
         entry["tells"],
         tuple(Edit(**{name: edit[name] for name in _EDIT}) for edit in (entry, *also)),
         tuple(entry.get("field_bugs", ())),

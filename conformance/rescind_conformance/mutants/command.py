@@ -35,7 +35,7 @@ def mutants_command(
         str | None, typer.Option("--mutant", help="Only the mutants whose name matches this glob.", show_default=False)
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Play all cases against each mutant, and say which cases kill none. Slow.")
+        bool, typer.Option("--full", help="Play all cases against each mutant: the whole matrix. Takes an hour or two.")
     ] = False,
     jobs: Annotated[
         int | None,
@@ -60,10 +60,10 @@ def mutants_command(
     another case, or another requirement, tells; otherwise it has **survived**. Such a mutant is a hole in the suite.
     One that has **crashed** did not even start.
 
-    Each mutant is played with the case that is to catch it, and only if that does not with others: so most cases are
-    seen to kill one. `--full` says of all of them whether they do.
+    Each mutant is played with the cases that are to catch it, and only if none does with others. Each case is to catch
+    one at least.
 
-    Exit status: 0 each is killed (with --full: and each case kills one); 1 some are not; 2 could not run.
+    Exit status: 0 each mutant is killed, and each case has killed one; 1 some have not; 2 could not run.
 
     Examples:
 
@@ -89,9 +89,9 @@ def mutants_command(
     unexplained: list[str] = []
     if mutant is None:
         idle, outdated = idle_cases(findings.results, load_catalogue())
-        _print_list(f"These cases {'kill no mutant' if full else 'have killed no mutant in this run'}:", idle, console)
+        _print_list("These cases have killed no mutant:", idle, console)
         _print_list("These cases are listed as idle, but have killed a mutant:", outdated, console)
-        unexplained = idle + outdated if full else []
+        unexplained = idle + outdated
     if findings.unsound:
         lines = [
             f"{role}: {one.case}: {', '.join(one.departed) or one.harness_error}" for role, one in findings.unsound
@@ -123,6 +123,8 @@ def _run(mutants: list[Mutant], full: bool, jobs: int, deadline: float, console:
 
         def show(result: MutantResult) -> None:
             progress.advance(bar)
+            if progress.finished:
+                progress.update(bar, description="mutants, and the sound reference in comparison")
             if result.outcome is not Outcome.KILLED:
                 text = f"{result.outcome}: {result.mutant.name} ({', '.join(result.mutant.breaks)}) {by_whom(result)}"
                 progress.console.print(f"[{STYLES[result.outcome]}]{escape(text)}[/]", highlight=False)

@@ -28,7 +28,8 @@ def kills_by_case(results: Sequence[MutantResult], role: str) -> Counter[str]:
     kills = Counter({case.name: 0 for case in all_cases(role)})
     for result in results:
         if result.mutant.role == role:
-            kills.update(one.case for one in result.played if set(one.departed) & set(one.declared))
+            sound = (one for one in result.played if not one.harness_error)
+            kills.update(one.case for one in sound if set(one.departed) & set(one.declared))
     return kills
 
 
@@ -75,10 +76,9 @@ def print_findings(findings: Findings, console: Console) -> None:
 def by_whom(result: MutantResult) -> str:
     """The case that killed it (with how many others), or what happened instead."""
     if killers := [one.case for one in result.killers]:
-        own = result.mutant.case
-        if own not in killers:
-            return f"{killers[0]}, not {own}"
-        return own if len(killers) == 1 else f"{own} and {len(killers) - 1} more"
+        missed = [case for case in result.mutant.cases if case not in killers]
+        more = f" and {len(killers) - 1} more" if killers[1:] else ""
+        return f"{killers[0]}{more}" + (f", but not {' and '.join(missed)}" if missed else "")
     match result.outcome:
         case Outcome.ELSEWHERE:
             caught = [f"{one.case} says {', '.join(one.departed)}" for one in result.played if one.departed]
@@ -106,7 +106,7 @@ def _mutant(result: MutantResult) -> Mapping[str, Any]:
         "name": mutant.name,
         "role": mutant.role,
         "breaks": mutant.breaks,
-        "case": mutant.case,
+        "cases_to_catch_it": mutant.cases,
         "field_bugs": mutant.field_bugs,
         "tells": mutant.tells,
         "outcome": result.outcome,

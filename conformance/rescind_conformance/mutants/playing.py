@@ -18,6 +18,7 @@ from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.recording import Recorder
 from rescind_conformance.runner import play_case
 from rescind_conformance.subjects import ReferenceScheduler, Subject
+from rescind_conformance.verdicts import AtFault, CaseResult
 
 DEADLINE = 4.0
 """Seconds after which what has not come is taken as missing. Mutants hang often, so that this is shorter than the
@@ -35,7 +36,7 @@ class Outcome(StrEnum):
     CRASHED = "crashed"
     """It did not start, or not for every case: that says nothing of the suite."""
     HARNESS_ERROR = "harness error"
-    """A case could not be played to its end, and none has found a departure."""
+    """A case could not be played to its end, and no other has found a departure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Played:
     departed: tuple[str, ...]
     """The requirements that it found broken, sorted."""
     harness_error: str
-    """The last line of it, "" if there is none."""
+    """Why the case could not be played, in a line; "" if it could."""
     seconds: float
 
 
@@ -63,9 +64,9 @@ class MutantResult:
 
     @property
     def killers(self) -> list[Played]:
-        """The cases of its requirements that have found it to break them."""
+        """The cases of its requirements that have found it to break just these; one that failed itself says nothing."""
         own = set(self.mutant.breaks)
-        return [one for one in self.played if own & set(one.declared) and own & set(one.departed)]
+        return [one for one in self.played if own & set(one.declared) & set(one.departed) and not one.harness_error]
 
     @property
     def outcome(self) -> Outcome:
@@ -74,7 +75,7 @@ class MutantResult:
             return Outcome.KILLED
         if self.crash:
             return Outcome.CRASHED
-        if any(one.departed for one in self.played):
+        if any(one.departed and not one.harness_error for one in self.played):
             return Outcome.ELSEWHERE
         return Outcome.HARNESS_ERROR if any(one.harness_error for one in self.played) else Outcome.SURVIVED
 
@@ -113,17 +114,20 @@ def run_mutants(
     deadline: float = DEADLINE,
     on_result: Callable[[MutantResult], None] = lambda _: None,
 ) -> Findings:
-    """Play each mutant with the cases of the requirements that it breaks, its own first, until one has found that.
+    """Play each mutant with the cases that are to catch it.
 
-    Where none has, the other cases of its role are played until one finds anything at all. With `full` all
-    cases of its role are played. What has killed a mutant is then played against an unchanged copy of the
-    reference, in the same circumstances. `on_result` is told of each mutant, one call at a time.
+    Where none does, others of the requirements that it breaks are played until one does, and then all others
+    of its role until one finds anything at all. With `full` all cases of its role are played.
+
+    Where something was waited for in vain the deadline may have been too short: each such case, and one at
+    least, is then played against an unchanged copy of the reference. `on_result` is told of each mutant, one
+    call at a time.
 
     Ends everything that was started, also when it is interrupted. Raises `EditDoesNotApply`, `NotImported`,
     and `SubjectUnavailable` when the reference itself does not start.
     """
     began = time.monotonic()
-    cases = {role: all_cases(role) for role in {mutant.role for mutant in mutants}}
+    cases = {role: all_cases(role) for role in dict.fromkeys(mutant.role for mutant in mutants)}
     results = [MutantResult(mutant) for mutant in mutants]
     games = []
     for result in results:
@@ -132,8 +136,9 @@ def run_mutants(
     _Players(jobs, deadline, on_result).play(games)
     controls = []
     for role, of_role in cases.items():
-        killers = {one.case for result in results if result.mutant.role == role for one in result.killers}
-        played = [case for case in of_role if case.name in killers]
+        kills = [one for result in results if result.mutant.role == role for one in result.killers]
+        doubtful = {one.case for number, one in enumerate(kills) if number == 0 or one.seconds >= deadline}
+        played = [case for case in of_role if case.name in doubtful]
         controls += [_Game(role, None, played[part::jobs], True) for part in range(min(jobs, len(played)))]
     control = _Players(jobs, deadline, on_result)
     control.play(controls)
@@ -141,8 +146,9 @@ def run_mutants(
 
 
 def _order(mutant: Mutant, cases: Sequence[Case]) -> list[Case]:
-    """The case that is to catch it comes first, then the others of its requirements."""
-    return sorted(cases, key=lambda case: (case.name != mutant.case, set(mutant.breaks).isdisjoint(case.requirements)))
+    """The cases that are to catch it come first, then the others of its requirements."""
+    own = set(mutant.breaks)
+    return sorted(cases, key=lambda case: (case.name not in mutant.cases, own.isdisjoint(case.requirements)))
 
 
 class _Players:
@@ -155,6 +161,8 @@ class _Players:
         self._queue: deque[_Game] = deque()
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._ended = threading.Semaphore(0)
+        """Counts the players that have ended."""
         self._error: BaseException | None = None
         self.unsound: list[tuple[str, Played]] = []
 
@@ -162,32 +170,37 @@ class _Players:
         """Play them all. Raises what a player raised first."""
         self._queue.extend(games)
         players = [threading.Thread(target=self._job) for _ in range(min(self._jobs, len(self._queue)))]
-        for player in players:
-            player.start()
         try:
             for player in players:
-                while player.is_alive():
-                    player.join(0.2)  # in pieces, so that a signal is handled
+                player.start()  # within: a signal may come before the last has begun
+            # Not by joining them: Python 3.11 takes a thread for ended if a signal's exception comes out of `join`.
+            for _ in players:
+                while not self._ended.acquire(timeout=0.2):  # in pieces, so that a signal is handled
+                    pass
         finally:
             self._stop.set()
             for player in players:
-                player.join()
+                if player.ident is not None:
+                    player.join()
         if self._error is not None:
             raise self._error
 
     def _job(self) -> None:
-        recorder = Recorder()
-        conversation = Conversation(recorder.context, self._deadline, self._stop)
         try:
-            while (game := self._take()) is not None:
-                self._play(game, conversation, recorder)
+            recorder = Recorder()
+            try:
+                conversation = Conversation(recorder.context, self._deadline, self._stop)
+                while (game := self._take()) is not None:
+                    self._play(game, conversation, recorder)
+            finally:
+                recorder.context.destroy(linger=0)
         except Interrupted:
             pass
         except BaseException as error:
             self._error = self._error or error
             self._stop.set()
         finally:
-            recorder.context.destroy(linger=0)
+            self._ended.release()
 
     def _take(self) -> _Game | None:
         with self._lock:
@@ -216,8 +229,8 @@ class _Players:
                 # Started ahead only where it will be needed for certain.
                 upcoming = game.cases[number + 1 :] if game.to_the_end else ()
                 found = play_case(conversation, recorder, subject, case, upcoming)
-                error = (found.harness_error or "").strip().rpartition("\n")[2]
-                played = Played(case.name, case.requirements, tuple(sorted(found.departed)), error, found.seconds)
+                departed = tuple(sorted(found.departed))
+                played = Played(case.name, case.requirements, departed, _reason(found), found.seconds)
                 if game.result is None:
                     if played.departed or played.harness_error:
                         with self._lock:
@@ -230,9 +243,19 @@ class _Players:
 
 
 def _enough(result: MutantResult, following: Sequence[Case]) -> bool:
-    """Whether no more need be played: it is killed, or it is caught and the cases of its requirements are over."""
+    """Whether no more need be played: the cases that are to catch it are over, and it is killed; or it is caught, and
+    those of its requirements are over.
+    """
+    if any(case.name in result.mutant.cases for case in following):
+        return False
     own_to_come = any(not set(result.mutant.breaks).isdisjoint(case.requirements) for case in following)
     return result.outcome is Outcome.KILLED or (result.outcome is Outcome.ELSEWHERE and not own_to_come)
+
+
+def _reason(found: CaseResult) -> str:
+    """What a harness error comes to: an adapter's fault begins with it, a traceback ends with it."""
+    lines = (found.harness_error or "").strip().splitlines() or [""]
+    return lines[0] if found.at_fault is AtFault.ADAPTER else lines[-1]
 
 
 def _open(role: str, copy: Copy) -> Subject:

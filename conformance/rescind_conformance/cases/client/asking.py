@@ -108,6 +108,7 @@ def refused(world: ClientWorld) -> None:
     task = refused_round(world)
     world.fence()
     world.expect_state(task, "C4.1", settled=False)
+    world.expect_running_again(task)
 
 
 @case("C4.1", title="cancelFailed, then the result", field_bugs=(28,))

@@ -96,9 +96,22 @@ def others_go_on(world: ClientWorld) -> None:
         world.expect_end(call, "C11.1")
 
 
+@case("C8.1", title="several callbacks of one future")
+def several_callbacks(world: ClientWorld) -> None:
+    """A future has three callbacks besides the one that tells of its end. It is finished: all of them run."""
+    world.connect()
+    (task,) = world.submit_several(1)
+    calls = [callback(world, task, task) for _ in range(3)]
+    world.finish(task)
+    for call in calls:
+        world.expect_end(call, "C8.1")
+
+
 @case("C11.1", title="a cancel begins while the client closes", field_bugs=(27,))
 def cancel_as_it_closes(world: ClientWorld) -> None:
-    """Threads call `cancel()`, `cancelled()` and `result()` as another disconnects: every one of them returns."""
+    """Threads call `cancel()`, `cancelled()` and `result()` as another disconnects, and when that has cancelled the
+    futures: every one of them returns.
+    """
     task, first = open_round(world)
     other = world.submit()
     calls = [
@@ -109,7 +122,12 @@ def cancel_as_it_closes(world: ClientWorld) -> None:
         world.call("result", f"result({other.name})", task=other.name),
         first,
     ]
-    world.expect_settled(task, "cancelled", "C10.1")
-    world.expect_settled(other, "cancelled", "C10.1")
     for call in calls:
         world.expect_end(call, "C11.1")
+    world.expect_settled(task, "cancelled", "C10.1")
+    world.expect_settled(other, "cancelled", "C10.1")
+    for late in (
+        world.start_cancel(task),
+        world.call("cancelled", f"cancelled({task.name})", task=task.name),
+    ):
+        world.expect_end(late, "C11.1")

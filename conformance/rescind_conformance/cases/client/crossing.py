@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rescind.messages import TaskResult, TaskResultType
 from rescind_conformance.case import case
 from rescind_conformance.cases.client.asking import open_round
 from rescind_conformance.client_world import ClientWorld
-from rescind_conformance.peers import CANCEL_NOT_FOUND, CANCELED
+from rescind_conformance.peers import CANCEL_NOT_FOUND, CANCELED, TaskRef
 
 
 @case("C3.1", title="the result comes before the answer")
@@ -80,6 +82,24 @@ def discarded_is_released(world: ClientWorld) -> None:
     object_id = world.finish(task)
     world.expect_returned(call, True, "C3.1")
     world.expect_released(object_id, "C3.2")
+
+
+@case("C3.2", title="all of a discarded result is released")
+def discarded_objects_are_released(world: ClientWorld) -> None:
+    """The result that ended a round names two objects. Nobody wants either: both go from the store."""
+    world.needs("release")
+    task, call = open_round(world)
+    result = result_of_two_objects(world, task)
+    world.send(result)
+    world.expect_returned(call, True, "C3.1")
+    for object_id in result.results:
+        world.expect_released(object_id, "C3.2")
+
+
+def result_of_two_objects(world: ClientWorld, task: TaskRef) -> TaskResult:
+    """A TaskResult that names two objects; nothing is sent."""
+    result = world.result(task)
+    return replace(result, results=(*result.results, world.payload("the rest of it")))
 
 
 @case("C3.2", title="a discarded error is released")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rescind.messages import CancelConfirmType, TaskLog, TaskResult, TaskResultType
 from rescind_conformance.case import case
 from rescind_conformance.cases.client.asking import refused_round, running_task
+from rescind_conformance.cases.client.crossing import result_of_two_objects
 from rescind_conformance.cases.client.settled import finished_task
 from rescind_conformance.client_world import ClientWorld
 from rescind_conformance.peers import CANCEL_FAILED, CANCEL_NOT_FOUND, CANCELED
@@ -73,24 +74,46 @@ def duplicate_refusal(world: ClientWorld) -> None:
     world.confirm(task, CANCEL_FAILED)
     world.expect_nothing("C4.1", about=task)
     world.expect_state(task, "C4.1", settled=False)
+    world.expect_running_again(task)
     world.finish(task)
     world.expect_settled(task, "finished", "C4.1")
 
 
-def late_result_is_released(world: ClientWorld, end: CancelConfirmType) -> None:
-    """The future was settled by this answer; then its result comes."""
+def late_result_is_released(
+    world: ClientWorld, end: CancelConfirmType, result_type: TaskResultType = TaskResultType.SUCCESS
+) -> None:
+    """The future was settled by this answer; then its result comes, or its error."""
     world.needs("release")
     task = running_task(world)
     world.confirm(task, end)
     world.expect_settled(task, "cancelled", "C2.3")
-    object_id = world.finish(task)
+    object_id = world.finish(task, result_type)
     world.expect_released(object_id, "C9.2")
+
+
+@case("C9.2", title="an error after canceled is released")
+def error_after_canceled(world: ClientWorld) -> None:
+    """A task that is cancelled already has failed all the same: the object that says why goes from the store."""
+    late_result_is_released(world, CANCELED, TaskResultType.FAILED)
 
 
 @case("C9.2", title="a result after canceled is released")
 def result_after_canceled(world: ClientWorld) -> None:
     """A result comes for a task that is cancelled already. Nobody will ask for it: its object goes from the store."""
     late_result_is_released(world, CANCELED)
+
+
+@case("C9.2", title="all of a result after canceled is released")
+def objects_after_canceled(world: ClientWorld) -> None:
+    """The result that comes for a task that is cancelled already names two objects: both go from the store."""
+    world.needs("release")
+    task = running_task(world)
+    world.confirm(task, CANCELED)
+    world.expect_settled(task, "cancelled", "C2.3")
+    result = result_of_two_objects(world, task)
+    world.send(result)
+    for object_id in result.results:
+        world.expect_released(object_id, "C9.2")
 
 
 @case("C9.2", title="a result after cancelNotFound is released")

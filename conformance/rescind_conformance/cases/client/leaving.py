@@ -82,9 +82,20 @@ def scheduler_falls_silent(world: ClientWorld) -> None:
 @case("C10.2", title="the scheduler has given the client up")
 def declared_lost(world: ClientWorld) -> None:
     """The client was paused; now the scheduler says ClientDisconnect. Its tasks are gone: all is cancelled."""
+    told_to_go(world, DisconnectType.DISCONNECT)
+
+
+@case("C10.2", title="the scheduler tells the client to leave")
+def told_to_leave(world: ClientWorld) -> None:
+    """ClientDisconnect `shutdown` comes, with a cancel open. C10.2 holds for every kind: all is cancelled."""
+    told_to_go(world, DisconnectType.SHUTDOWN)
+
+
+def told_to_go(world: ClientWorld, kind: DisconnectType) -> None:
+    """ClientDisconnect comes while a task has a round open and another has none."""
     task, call = open_round(world)
     other = world.submit()
-    world.send(ClientDisconnect(DisconnectType.DISCONNECT))
+    world.send(ClientDisconnect(kind))
     expect_the_end(world, task, call, other, "C10.2")
 
 

@@ -200,17 +200,47 @@ def earlier_version(world: ClientWorld) -> None:
     world.expect_settled(task, "cancelled", "M4")
 
 
+@case("M4", title="a ClientDisconnect without content")
+def null_disconnect(world: ClientWorld) -> None:
+    """The scheduler says ClientDisconnect, whose content is null: it is `disconnect`, and all is cancelled.
+
+    A first client shows that it understands the kind of today.
+    """
+    first = running_task(world)
+    word = ClientDisconnect(DisconnectType.DISCONNECT)
+    world.send(word)
+    world.expect_settled(first, "cancelled", "C10.2")
+    second = running_task(world)
+    frame = wire.encode(word)
+    world.send_frames(frames.with_word(frame, frames.pointer_at(frame, 0), 0, 0), means=word, note="null")
+    world.expect_settled(second, "cancelled", "M4")
+
+
+def several_segments(world: ClientWorld, segments: int) -> None:
+    """An answer and a result each come in so many segments; a far pointer leads to the second."""
+
+    def send(message: Message) -> None:
+        bent = frames.in_segments(wire.encode(message), segments)
+        world.send_frames(bent, means=message, note=f"in {segments} segments")
+
+    task, call = open_round(world)
+    send(TaskCancelConfirm(task.id, CANCELED))
+    world.expect_end(call, "M4")
+    other = world.submit()
+    send(world.result(other))
+    world.expect_settled(other, "finished", "M4")
+
+
 @case("M4", title="messages in two segments")
 def two_segments(world: ClientWorld) -> None:
     """An answer and a result each come in two segments, joined by a far pointer."""
-    task, call = open_round(world)
-    confirm = TaskCancelConfirm(task.id, CANCELED)
-    world.send_frames(frames.in_two_segments(wire.encode(confirm)), means=confirm, note="in two segments")
-    world.expect_end(call, "M4")
-    other = world.submit()
-    result = world.result(other)
-    world.send_frames(frames.in_two_segments(wire.encode(result)), means=result, note="in two segments")
-    world.expect_settled(other, "finished", "M4")
+    several_segments(world, 2)
+
+
+@case("M4", title="messages in as many segments as there may be")
+def many_segments(world: ClientWorld) -> None:
+    """The same in 511 segments, of which most are empty."""
+    several_segments(world, 511)
 
 
 @case("M5", title="task ids are compared as bytes")

@@ -82,6 +82,19 @@ def shortest_limit(world: ClientWorld) -> None:
     expect_one_outcome(world, [hasty, patient])
 
 
+@case("C6.2", title="a longer time limit joins", field_bugs=(26,))
+def longer_limit_joins(world: ClientWorld) -> None:
+    """The thread that opened the round has a short time limit, and one that would wait for an hour joins it: the
+    shorter one is the end for both all the same.
+    """
+    world.needs("time-limit")
+    task = running_task(world)
+    hasty = world.open_round(task, time_limit=1.0)
+    patient = world.start_cancel(task, time_limit=3600.0)
+    world.expect_returned(hasty, True, "C6.2")
+    expect_one_outcome(world, [hasty, patient])
+
+
 @case("C6.2", title="force joins a round without")
 def force_joins(world: ClientWorld) -> None:
     """A call with force comes while a round without is open: no second TaskCancel, and the confirm answers both."""

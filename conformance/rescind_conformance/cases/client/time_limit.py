@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from rescind_conformance.case import case
 from rescind_conformance.cases.client.asking import running_task
 from rescind_conformance.client_world import ClientWorld
 from rescind_conformance.peers import CANCEL_FAILED, CANCELED, TaskRef
 
-LIMIT = 0.2
+LIMIT, LONGER = 0.2, 1.0
 """Seconds."""
 
 
@@ -26,6 +28,17 @@ def no_answer(world: ClientWorld) -> None:
     """Neither a confirm nor a result comes: the client decides by itself, True, and the future is cancelled."""
     task = timed_out(world)
     world.expect_result(task, "cancelled", "C5.1")
+
+
+@case("C5.1", title="the time limit is waited for")
+def limit_is_waited_for(world: ClientWorld) -> None:
+    """Nobody answers a cancel that has a second: it waits for an answer that long."""
+    world.needs("time-limit")
+    task = running_task(world)
+    begun = time.monotonic()
+    world.expect_returned(world.open_round(task, time_limit=LONGER), True, "C5.1")
+    waited = time.monotonic() - begun
+    world.check("C5.1", waited >= LONGER, f"cancel() waits for {LONGER:g} s", f"it returned after {waited:.2f} s")
 
 
 @case("C5.1", "C9.1", title="the answer comes after the time limit")

@@ -32,9 +32,11 @@ def queue_size_is_kept(world: World) -> None:
     """Five tasks, and a worker that takes two: it gets two, and one more for each that it ends."""
     owner, worker = world.client(), world.worker(queue_size=2)
     tasks = owner.submit_many(5)
-    for ended in range(3):
-        has_received(world, worker, tasks, 2 + ended)
-        worker.finish(received(worker, tasks)[ended])
+    ended: list[TaskRef] = []
+    for count in range(2, 5):
+        has_received(world, worker, tasks, count)
+        ended.append(next(task for task in received(worker, tasks) if task not in ended))
+        worker.finish(ended[-1])
 
 
 @case("S8.2", "S9.9", title="a worker that takes nothing")
@@ -111,8 +113,9 @@ def one_holder(world: World) -> None:
 def taken_place(world: World) -> tuple[FakeWorker, TaskRef, TaskRef]:
     """A full worker, its task, and a task that waits."""
     owner, worker = world.client(), world.worker(queue_size=1)
-    task, waiting = owner.submit_many(2)
+    task = owner.submit()
     world.dispatched(task)
+    waiting = owner.submit()
     worker.expect_nothing("S8.2", about=waiting)
     return worker, task, waiting
 
@@ -166,9 +169,9 @@ def place_after_move(world: World, answer: CancelConfirmType | None) -> None:
     two gets the place.
     """
     owner, holder, _, task = asked_back(world)
-    *others, waiting = owner.submit_many(CROWD + 1)
-    for other in others:
+    for other in owner.submit_many(CROWD):
         world.dispatched(other)
+    waiting = owner.submit()
     if answer is None:
         holder.finish(task)
     else:
@@ -205,8 +208,8 @@ def place_beside_full_worker(world: World) -> None:
     for task in (first, *more):
         world.dispatched(task)
     world.worker(queue_size=1)
-    single, waiting = owner.submit_many(2)
-    world.dispatched(single)
+    world.dispatched(owner.submit())
+    waiting = owner.submit()
     large.finish(first)
     is_used(world, waiting)
 
@@ -232,20 +235,31 @@ def dispatch_on_submit(world: World) -> None:
 @case("S9.9", title="a last word is enough for the next dispatch")
 def dispatch_on_last_word(world: World) -> None:
     """A worker is full and three tasks wait. It ends its task, gives the next up to a cancel, does not have the third;
-    and then nobody says anything: it gets the next task each time.
+    and then nobody says anything: it gets another task each time, whichever it is.
     """
     owner, worker = world.client(), world.worker(queue_size=1)
-    finished, cancelled, unknown, last = owner.submit_many(4)
-    world.dispatched(finished)
+    waiting = owner.submit_many(4)
+    finished = next_of(world, worker, waiting)
     no_more_heartbeats(world)
     worker.finish(finished, fence=False)
-    is_used(world, cancelled)
-    for task, answer, following in ((cancelled, CANCELED, unknown), (unknown, CANCEL_NOT_FOUND, last)):
+    for answer in (CANCELED, CANCEL_NOT_FOUND):
+        task = next_of(world, worker, waiting)
         owner.cancel(task, fence=False)
         world.wait_until(lambda task=task: bool(worker.waiting(task)))  # type: ignore[misc]
         worker.expect_cancel(task, "S4.1", vital=True)
         worker.confirm(task, answer, fence=False)
-        is_used(world, following)
+    next_of(world, worker, waiting)
+
+
+def next_of(world: World, worker: FakeWorker, waiting: list[TaskRef]) -> TaskRef:
+    """One of the tasks that wait has come to the worker: any will do. It is taken out of the list."""
+    world.wait_until(lambda: bool(received(worker, waiting)))
+    came = received(worker, waiting)
+    names = ", ".join(task.name for task in waiting)
+    world.check("S9.9", bool(came), f"{worker.name} gets one of {names}", "it got none", vital=True)
+    is_used(world, came[0])
+    waiting.remove(came[0])
+    return came[0]
 
 
 @case("S9.9", title="a loss is enough for the next dispatch")

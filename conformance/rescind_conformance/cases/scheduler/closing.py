@@ -92,8 +92,9 @@ def task_waits(world: World) -> None:
     though the worker is still waited for.
     """
     owner, holder = world.client(), world.worker(queue_size=1)
-    task, waiting = owner.submit_many(2)
+    task = owner.submit()
     world.dispatched(task)
+    waiting = owner.submit()
     last_words = asked_to_stop(world)
     last_words.wait_for(lambda: TOLD in holder.inbox)
     last_words.fence(owner)

@@ -47,6 +47,22 @@ def failure_crosses_cancel(world: World) -> None:
         owner.expect(holder.finish(task, kind), "S5.1")
 
 
+@case("S5.2", title="both answers come after the result")
+def both_answers_after_result(world: World) -> None:
+    """Force has overtaken a cancel, and the result crosses both. The worker answers each of them, and the owner hears
+    neither answer.
+    """
+    owner, holder, task = dispatched_task(world)
+    owner.cancel(task)
+    holder.expect_cancel(task, "S4.1", vital=True)
+    owner.cancel(task, force=True)
+    holder.expect_cancel(task, "S6.2", force=True)
+    owner.expect(holder.finish(task), "S5.1", vital=True)
+    for _ in range(2):
+        holder.confirm(task, CANCEL_NOT_FOUND)
+        owner.expect_nothing("S5.2", about=task)
+
+
 @case("S5.2", title="whatever the holder answers after its result is dropped")
 def any_answer_after_result(world: World) -> None:
     """A worker that is wrong about the task answers `canceled`, another one `cancelFailed`, after the result."""

@@ -66,14 +66,15 @@ def passing_peers(world: World) -> None:
     before, whether that was taken for the loss of those workers or not.
     """
     owner = world.client()
-    for _ in range(10):
-        world.client().cut()
-        passing = world.worker(queue_size=1)
-        owner.submit()
-        full = world.wait_until(lambda passing=passing: bool(passing.waiting()))  # type: ignore[misc]
-        world.check("S11.4", full, f"{passing.name} gets a task", "it got none", vital=True)
-        passing.cut()
-    serves(world)
+    with world.unresponsive_means("S11.4"):
+        for _ in range(10):
+            world.client().cut()
+            passing = world.worker(queue_size=1)
+            owner.submit()
+            full = world.wait_until(lambda passing=passing: bool(passing.waiting()))  # type: ignore[misc]
+            world.check("S11.4", full, f"{passing.name} gets a task", "it got none", vital=True)
+            passing.cut()
+        serves(world)
 
 
 @case("S11.4", title="a client leaves, and others stay", field_bugs=(15,))

@@ -31,6 +31,13 @@ def comes_before_echo(peer: Peer, since: int, expected: list[Message]) -> None:
     peer.world.check("S10.2", not missing, wanted, f"{missing} of them were not before the echo")
 
 
+def tasks_stand_before_echo(worker: Peer, since: int) -> None:
+    """All of the burst has been dispatched to this worker, before its echo."""
+    tasks = [message for message in heard_before_echo(worker, since) if isinstance(message, Task)]
+    wanted = f"{worker.name} gets {BURST} tasks, then the echo"
+    worker.world.check("S10.2", len(tasks) == BURST, wanted, f"{len(tasks)} of them were before the echo")
+
+
 def echoed_once_each(world: World, peer: Peer) -> None:
     """Five heartbeats in one breath have five echoes, which say where payloads are kept."""
     seen = len(world.trace)
@@ -135,6 +142,12 @@ def tasks_before_echo(world: World) -> None:
         owner.submit(fence=False)
     world.fence([owner])
     world.fence([worker])
-    tasks = [message for message in heard_before_echo(worker, seen) if isinstance(message, Task)]
-    wanted = f"{worker.name} gets {BURST} tasks, then the echo"
-    world.check("S10.2", len(tasks) == BURST, wanted, f"{len(tasks)} of them were before the echo")
+    tasks_stand_before_echo(worker, seen)
+
+
+@case("S10.2", title="tasks that have waited come before the first echo")
+def waiting_tasks_before_echo(world: World) -> None:
+    """Fifty tasks wait, since there is no worker. Then one comes: the echo of its first heartbeat comes behind them."""
+    world.client().submit_many(BURST)
+    seen = len(world.trace)
+    tasks_stand_before_echo(world.worker(queue_size=BURST), seen)

@@ -42,8 +42,9 @@ def confirms_of_stranger(world: World) -> None:
 def report_of_waiting_task(world: World) -> None:
     """A full worker reports a task that nobody holds yet, in each way. The task goes on waiting, and runs."""
     owner, stranger = world.client(), world.worker(queue_size=1)
-    busy, task = owner.submit_many(2)
+    busy = owner.submit()
     world.dispatched(busy)
+    task = owner.submit()
     for answer in ANSWERS:
         stranger.confirm(task, answer)
     stranger.finish(task, TaskResultType.FAILED)
@@ -56,8 +57,9 @@ def report_of_waiting_task(world: World) -> None:
 def report_frees_no_place(world: World) -> None:
     """Two workers are full and a task waits. One reports the task of the other: no place is free."""
     owner, *_ = world.client(), world.worker(queue_size=1), world.worker(queue_size=1)
-    task, busy, waiting = owner.submit_many(3)
+    task, busy = owner.submit_many(2)
     holder, stranger = world.dispatched(task), world.dispatched(busy)
+    waiting = owner.submit()
     stranger.finish(task)
     stranger.confirm(task, CANCELED)
     for worker in world.workers:

@@ -124,10 +124,11 @@ def told_of_its_tasks(world: World) -> None:
     there. When it wakes it has been told `cancelNotFound` of each, and nothing else.
     """
     client, holder = world.client(), world.worker(queue_size=1 + len(FORCES))
-    tasks = client.submit_many(2 + len(FORCES))
-    dispatched, *cancelled, _ = tasks
+    tasks = client.submit_many(1 + len(FORCES))
+    dispatched, *cancelled = tasks
     for task in (dispatched, *cancelled):
         world.dispatched(task)
+    tasks.append(client.submit())
     for task, forces in zip(cancelled, FORCES, strict=True):
         open_round(client, holder, task, forces)
     client.pause()

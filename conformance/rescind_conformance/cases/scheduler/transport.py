@@ -22,9 +22,10 @@ def well_formed_frames(world: World) -> None:
     every message of every other case: what cannot be read is a departure there.)
     """
     owner, worker = world.client(), world.worker(queue_size=2)
-    done, cancelled, waiting = owner.submit_many(3)
+    done, cancelled = owner.submit_many(2)
     for task in (done, cancelled):
         world.dispatched(task)
+    waiting = owner.submit()
     for task in (waiting, cancelled):
         owner.cancel(task)
     worker.expect_cancel(cancelled, "S4.1", vital=True)

@@ -35,8 +35,10 @@ def no_worker(world: World) -> None:
 def workers_full(world: World) -> None:
     """A task waits behind a full worker and is cancelled: the worker hears nothing, and its next task is another."""
     owner, worker = world.client(), world.worker(queue_size=1)
-    running, waiting, following = owner.submit_many(3)
-    if world.dispatched(running) is worker:
+    running = owner.submit()
+    holder = world.dispatched(running)
+    waiting, following = owner.submit_many(2)
+    if holder is worker:
         worker.expect_nothing("S8.2", vital=True)
     owner.cancel(waiting)
     owner.expect_confirm(waiting, CANCELED, "S3.1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 from rescind.messages import Message, Task, TaskCancelConfirm, TaskLog, TaskResult
@@ -96,6 +98,35 @@ def talking(world: World) -> None:
         result = holder.finish(task, fence=False)
         handled_of_lost(holder)
         owner.expect(result, "S9.1")
+
+
+@case("S9.1", title="a scheduler that was held up loses nobody", profile=Profile.SHORT_TIMEOUTS)
+def scheduler_held_up(world: World) -> None:
+    """The scheduler's process is stopped for longer than the time-outs, while its peers go on sending heartbeats. When
+    it goes on they have arrived, though they were not handled: nobody is lost.
+    """
+    process = world.instance.pid
+    if process is None:
+        world.unsupported("its process cannot be stopped for a while")
+    owner, holder, task = dispatched_task(world)
+    world.happen(f"is stopped for {2 * TIMEOUT:g} s")
+    os.kill(process, signal.SIGSTOP)
+    end = time.monotonic() + 2 * TIMEOUT
+
+    def beat() -> None:
+        for peer in (owner, holder):
+            peer.beat()
+
+    def over() -> bool:
+        if time.monotonic() < end:
+            return False
+        os.kill(process, signal.SIGCONT)
+        return True
+
+    world.wait_until(over, meanwhile=beat)
+    for peer in (owner, holder):
+        peer.expect_nothing("S9.1", vital=True)
+    owner.expect(holder.finish(task), "S9.1")
 
 
 # --- tasks that were being cancelled

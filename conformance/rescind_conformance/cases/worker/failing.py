@@ -18,9 +18,25 @@ def fails(world: WorkerWorld, task: TaskRef, requirement: str = "W3.2") -> None:
     result = world.expect_result(task, requirement, FAILED)
     if result is None:
         return
-    world.check(requirement, bool(result.results), "the error is the result", "it names no result")
+    names_what_is_stored(world, result, requirement)
     still_works(world, requirement)
     world.expect_nothing("W1.1", about=task)
+
+
+def names_what_is_stored(world: WorkerWorld, result: TaskResult, requirement: str) -> None:
+    """A result names an object; with feature `release` also: what it names is in the store."""
+    what = "the error" if result.result_type == FAILED else "the returned value"
+    world.check(requirement, bool(result.results), f"{what} is the result", "it names no result")
+    if "release" not in world.features:
+        return
+    for object_id in result.results:
+
+        def is_stored(object_id: bytes = object_id) -> bool:
+            return bool(world.ask("stored", "", object_id=object_id.hex())["returned"])
+
+        missing = f"the object {object_id.hex()}, which {world.describe(result)} names, is not there"
+        # More than once: a store may take its time to show what it has accepted.
+        world.poll_for(requirement, is_stored, f"{what} is in the store", missing)
 
 
 @case("W3.1", title="the process of a task dies")
@@ -108,6 +124,17 @@ def unstorable(world: WorkerWorld) -> None:
     """A function returns what no serialization can store. `failed`, and the worker goes on."""
     world.start()
     fails(world, world.assign("unstorable"))
+
+
+@case("W3.2", title="a result that is stored")
+def stored(world: WorkerWorld) -> None:
+    """A function returns a value. `success` says that it is stored, since the worker would have to say `failed` if it
+    were not: it names the object.
+    """
+    world.start()
+    result = world.expect_result(world.assign("return"), "W3.2")
+    if result is not None:
+        names_what_is_stored(world, result, "W3.2")
 
 
 @case("W3.2", title="what is stored is no function")

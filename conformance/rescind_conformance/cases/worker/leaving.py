@@ -202,7 +202,7 @@ def task_behind_disconnect(world: WorkerWorld) -> None:
     world.expect_not_started(late, "W4.1")
 
 
-@case("W4.3", title="a worker that was lost comes back and gets its task again", field_bugs=(3, 18))
+@case("W1.1", "W4.3", title="a worker that was lost comes back and gets its task again", field_bugs=(3, 18))
 def comes_back(world: WorkerWorld) -> None:
     """A worker is told `disconnect` while it runs a task, and comes back under another routing id. The scheduler
     happens to place the same task there: it has one result, and nothing of before is said.

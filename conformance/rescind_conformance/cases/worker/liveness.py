@@ -69,7 +69,7 @@ def without_echo(world: WorkerWorld) -> None:
 def usual_interval(world: WorkerWorld) -> None:
     """A worker that was told nothing of intervals: its next heartbeat comes well within the usual time-out of 60 s."""
     world.start()
-    world.wait_for("W5.1", lambda: world.heartbeats >= 2, "a second heartbeat comes", lambda: "it does not")
+    world.expect_usual_heartbeats("W5.1")
 
 
 @case("W5.2", title="the scheduler falls silent")

@@ -11,9 +11,11 @@ from rescind.messages import (
     Argument,
     ArgumentType,
     Capability,
+    ClientDisconnect,
     ClientHeartbeat,
     ClientHeartbeatEcho,
     ClientShutdownResponse,
+    DisconnectType,
     GraphTask,
     Message,
     ObjectStorageAddress,
@@ -238,19 +240,51 @@ def null_pointers(world: WorkerWorld) -> None:
     world.expect_confirm(task, CANCEL_FAILED, "M4")
 
 
-@case("M4", title="messages in two segments")
-def two_segments(world: WorkerWorld) -> None:
-    """Task and TaskCancel come in two segments, joined by a far pointer."""
+@case("M4", title="a ClientDisconnect without content")
+def null_disconnect(world: WorkerWorld) -> None:
+    """The scheduler says ClientDisconnect, whose content is null: it is `disconnect`, and what runs is ended.
+
+    In a life before the worker shows that it understands one with content.
+    """
+    world.start(brisk=True)
+    first = world.run("hold")
+    word = ClientDisconnect(DisconnectType.DISCONNECT)
+    world.send(word)
+    world.expect_ended(first, "W4.3", vital=True)
+    if not world.comes_back():
+        world.unsupported("it does not come back")
+    second = world.run("hold")
+    frame = wire.encode(word)
+    world.send_frames(frames.with_word(frame, frames.pointer_at(frame, 0), 0, 0), means=word, note="null")
+    world.expect_ended(second, "M4", vital=True)
+    world.comes_back(2)
+
+
+def several_segments(world: WorkerWorld, segments: int) -> None:
+    """Task and TaskCancel come in so many segments; a far pointer leads to the second."""
     world.start()
     task = world.new_task()
 
     def send(message: Message) -> None:
-        world.send_frames(frames.in_two_segments(wire.encode(message)), means=message, note="in two segments")
+        bent = frames.in_segments(wire.encode(message), segments)
+        world.send_frames(bent, means=message, note=f"in {segments} segments")
 
     send(world.task_message(task, "hold"))
     world.expect_started(task, "M4", vital=True)
     send(TaskCancel(task.id, force=True))
     world.expect_confirm(task, CANCELED, "M4")
+
+
+@case("M4", title="messages in two segments")
+def two_segments(world: WorkerWorld) -> None:
+    """Task and TaskCancel come in two segments, joined by a far pointer."""
+    several_segments(world, 2)
+
+
+@case("M4", title="messages in as many segments as there may be")
+def many_segments(world: WorkerWorld) -> None:
+    """The same in 511 segments, of which most are empty."""
+    several_segments(world, 511)
 
 
 @case("M5", title="task ids are opaque bytes")

@@ -21,6 +21,7 @@ import jsonschema
 import zmq
 
 from rescind_conformance.process import START_SECONDS, Process, SubjectUnavailable
+from rescind_conformance.visible_text import visible, visible_json
 
 PROTOCOL = 1
 HELLO_SECONDS = 10.0
@@ -166,7 +167,7 @@ class Adapter(Process):
         """What to raise when it did not do its part."""
         lines = list(self._last)
         if self._buffer:
-            lines.append(f"{self._buffer[:_LONGEST_QUOTATION].decode(errors='replace')}   (no newline yet)")
+            lines.append(f"{visible(self._buffer[:_LONGEST_QUOTATION].decode(errors='replace'))}   (no newline yet)")
         said = "\n".join(f"  {line}" for line in lines) or "  nothing"
         logged = "\n".join(f"  {line}" for line in self.log_tail().splitlines()) or "  nothing"
         return AdapterFault(reason, f"The adapter said last:\n{said}\nand logged:\n{logged}")
@@ -184,7 +185,12 @@ class Adapter(Process):
         )
 
     def stop(self) -> None:
-        """End its standard input, at which it ends what it has started (ADAPTER.md), then kill its process group."""
+        """End its standard input, at which it ends what it has started (ADAPTER.md), then kill its process group.
+
+        May be called again.
+        """
+        if self.stdout.closed:
+            return
         with contextlib.suppress(OSError):
             self.stdin.close()
         output = select.poll()
@@ -201,12 +207,13 @@ class Adapter(Process):
         return "closed its standard output"
 
     def _event(self, line: bytes) -> dict[str, Any]:
-        self._last.append(line[:500].decode(errors="replace"))
+        self._last.append(visible(line[:500].decode(errors="replace")))
         self._said += 1
         if self._said > _MOST_LINES:
             raise self.fault(f"it has said more than {_MOST_LINES} lines")
         try:
-            event = json.loads(line)
+            exact = json.loads(line)
+            event = visible_json(exact)
         except (ValueError, RecursionError) as error:
             raise self.fault(f"standard output has a line that is not JSON: {_quoted(line)}. {_ONLY_EVENTS}") from error
         if not isinstance(event, dict):
@@ -219,6 +226,8 @@ class Adapter(Process):
             raise self.fault(f"{self._called(event)}{field}: {error.message[:_LONGEST_QUOTATION]}") from error
         if event["event"] == "hello" and self.hello:
             raise self.fault("a second hello")
+        if event["event"] == "hello" and event["storage"] != exact["storage"]:
+            raise self.fault(f'hello, field "storage": no address has such characters: {event["storage"]}')
         if "id" in event:
             self._take_answer(event)
         return event
@@ -247,7 +256,7 @@ class Adapter(Process):
 
 
 def _quoted(line: bytes) -> str:
-    text = line.decode(errors="backslashreplace")
+    text = visible(line.decode(errors="backslashreplace"))
     return f'"{text[:_LONGEST_QUOTATION]}{"..." if len(text) > _LONGEST_QUOTATION else ""}"'
 
 

@@ -39,6 +39,10 @@ class Profile(StrEnum):
     """As the default, and each client may hold `LIMIT` tasks; as many clients, and workers, may be there."""
 
 
+SHORT_PROFILES = (Profile.SHORT_TIMEOUTS, Profile.RESTLESS)
+"""Those in which a peer that is silent for `TIMEOUT` is lost."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One race, and what must hold in it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +13,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
 from rescind_conformance.adapter_subjects import SHIPPED
-from rescind_conformance.case import ROLES, Case, all_cases
+from rescind_conformance.case import Case
 from rescind_conformance.command_line import (
     Opener,
     adapter_opener,
@@ -25,14 +25,15 @@ from rescind_conformance.command_line import (
     scheduler_opener,
 )
 from rescind_conformance.console_report import STYLES, print_report, print_undecided
-from rescind_conformance.coverage import not_observable
 from rescind_conformance.explorer.command import explore_command
 from rescind_conformance.explorer.live_command import orders_command
 from rescind_conformance.known import KnownFailures
+from rescind_conformance.list_command import list_command
+from rescind_conformance.model.command import model_command
 from rescind_conformance.mutants.command import mutants_command
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.report_commands import compare_command, replay_command
-from rescind_conformance.report_files import write_report
+from rescind_conformance.report_files import require_writable, write_report
 from rescind_conformance.requirements import Level, SpecificationError, load_requirements
 from rescind_conformance.runner import NothingSelected, Plan, SuiteReport, run_suite, select_cases
 from rescind_conformance.verdicts import CaseResult, Verdict
@@ -47,9 +48,11 @@ Example: `rescind conformance scheduler --subject reference`
 """,
 )
 
+app.command(name="list")(list_command)
 app.command(name="compare")(compare_command)
 app.command(name="replay")(replay_command)
 app.command(name="mutants")(mutants_command)
+app.command(name="model")(model_command)
 app.command(name="explore")(explore_command)
 app.command(name="orders")(orders_command)
 
@@ -83,8 +86,10 @@ Jobs = Annotated[
     ),
 ]
 Repeat = Annotated[int, typer.Option("--repeat", min=1, help="Play each case so often; two findings are *flaky*.")]
-ShuffleSeed = Annotated[
-    int | None, typer.Option("--shuffle", help="Shuffle the order by this seed.", show_default=False)
+Shuffle = Annotated[bool, typer.Option("--shuffle", help="Play the cases in another order each time.")]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", help="With --shuffle: the order that this number gives, as of a run that printed it."),
 ]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Begin no case after the first departure.")]
 KnownFailing = Annotated[
@@ -135,7 +140,8 @@ def scheduler(
     tag: Tag = None,
     jobs: Jobs = None,
     repeat: Repeat = 1,
-    shuffle: ShuffleSeed = None,
+    shuffle: Shuffle = False,
+    seed: Seed = None,
     fail_fast: FailFast = False,
     known_failing: KnownFailing = None,
     report: ReportDirectory = None,
@@ -164,7 +170,7 @@ def scheduler(
         if jobs not in (None, 1):
             fail("one scheduler that runs already is tested with one case at a time: leave --jobs out")
         jobs = 1
-    choice = _choice(case, requirement, tag, jobs, repeat, shuffle, fail_fast, known_failing, report, verbose)
+    choice = _choice(case, requirement, tag, jobs, repeat, shuffle, seed, fail_fast, known_failing, report, verbose)
     raise typer.Exit(_test({"scheduler": opener}, choice))
 
 
@@ -177,7 +183,8 @@ def client(
     tag: Tag = None,
     jobs: Jobs = None,
     repeat: Repeat = 1,
-    shuffle: ShuffleSeed = None,
+    shuffle: Shuffle = False,
+    seed: Seed = None,
     fail_fast: FailFast = False,
     known_failing: KnownFailing = None,
     report: ReportDirectory = None,
@@ -190,7 +197,7 @@ def client(
 
     Example: `rescind conformance client --adapter 'python my_adapter.py client'`
     """
-    choice = _choice(case, requirement, tag, jobs, repeat, shuffle, fail_fast, known_failing, report, verbose)
+    choice = _choice(case, requirement, tag, jobs, repeat, shuffle, seed, fail_fast, known_failing, report, verbose)
     raise typer.Exit(_test({"client": adapter_opener("client", subject, adapter)}, choice))
 
 
@@ -203,7 +210,8 @@ def worker(
     tag: Tag = None,
     jobs: Jobs = None,
     repeat: Repeat = 1,
-    shuffle: ShuffleSeed = None,
+    shuffle: Shuffle = False,
+    seed: Seed = None,
     fail_fast: FailFast = False,
     known_failing: KnownFailing = None,
     report: ReportDirectory = None,
@@ -213,17 +221,20 @@ def worker(
 
     Example: `rescind conformance worker --subject reference`
     """
-    choice = _choice(case, requirement, tag, jobs, repeat, shuffle, fail_fast, known_failing, report, verbose)
+    choice = _choice(case, requirement, tag, jobs, repeat, shuffle, seed, fail_fast, known_failing, report, verbose)
     raise typer.Exit(_test({"worker": adapter_opener("worker", subject, adapter)}, choice))
 
 
 @app.command(name="all")
 def all_roles(
     subject: SubjectName = None,
+    case: CaseGlob = None,
+    requirement: RequirementId = None,
     tag: Tag = None,
     jobs: Jobs = None,
     repeat: Repeat = 1,
-    shuffle: ShuffleSeed = None,
+    shuffle: Shuffle = False,
+    seed: Seed = None,
     fail_fast: FailFast = False,
     known_failing: KnownFailing = None,
     report: ReportDirectory = None,
@@ -231,64 +242,14 @@ def all_roles(
 ) -> None:
     """Test an implementation's scheduler, client and worker. Exit status: the worst of the three.
 
+    A role in which no case matches --case, --requirement and --tag is passed over.
+
     Example: `rescind conformance all --subject reference`
     """
-    choice = _choice(None, None, tag, jobs, repeat, shuffle, fail_fast, known_failing, report, verbose)
+    choice = _choice(case, requirement, tag, jobs, repeat, shuffle, seed, fail_fast, known_failing, report, verbose)
     openers = {"scheduler": scheduler_opener(subject, None)}
     openers |= {role: adapter_opener(role, subject, None) for role in ("client", "worker")}
     raise typer.Exit(_test(openers, choice))
-
-
-@app.command(name="list")
-def list_requirements(
-    role: Annotated[
-        str | None, typer.Option(help=f"Only what binds this role: {', '.join(ROLES)}.", show_default=False)
-    ] = None,
-    by_case: Annotated[
-        bool, typer.Option("--by-case", help="The other way round: the cases, and what each is about.")
-    ] = False,
-) -> None:
-    """List the requirements, and the cases that check each.
-
-    Examples:
-
-    `rescind conformance list --role scheduler | grep S7`
-
-    `rescind conformance list --role client --by-case`
-    """
-    if role is not None and role not in ROLES:
-        fail(f"unknown role {role!r}; there are: {', '.join(ROLES)}")
-    try:
-        requirements = load_requirements()
-    except SpecificationError as error:
-        fail(str(error))
-    console = Console()
-    for shown in [role] if role is not None else ROLES:
-        cases = all_cases(shown)
-        if by_case:
-            console.print(_table_of_cases(shown, cases))
-            continue
-        table = Table(title=shown, title_justify="left", header_style="bold")
-        for heading in ("Requirement", "Level"):
-            table.add_column(heading, no_wrap=True)
-        table.add_column("Cases", overflow="fold")
-        for one in requirements.values():
-            if one.role in (shown, "all"):
-                names = "\n".join(known.name for known in cases if one.id in known.requirements)
-                none = f"[dim]none: {not_observable(shown).get(one.id, 'not written yet')}[/]"
-                table.add_row(one.id, one.level.value, names or none)
-        console.print(table)
-        console.print(f"{len(cases)} cases for a {shown}")
-
-
-def _table_of_cases(role: str, cases: Sequence[Case]) -> Table:
-    table = Table(title=role, title_justify="left", header_style="bold")
-    for heading in ("Case", "Requirements", "Tags", "What happens in it"):
-        table.add_column(heading, overflow="fold")
-    for case in cases:
-        story = " ".join(case.story.split())
-        table.add_row(case.name, ", ".join(case.requirements), ", ".join(sorted(case.tags)), story)
-    return table
 
 
 def _choice(
@@ -297,13 +258,23 @@ def _choice(
     tag: str | None,
     jobs: int | None,
     repeat: int,
-    shuffle: int | None,
+    shuffle: bool,
+    seed: int | None,
     fail_fast: bool,
     known_failing: str | None,
     report: Path | None,
     verbose: bool,
 ) -> _Choice:
-    plan = Plan(jobs or 2 * (os.cpu_count() or 1), repeat, shuffle, fail_fast)
+    if seed is not None and not shuffle:
+        fail("--seed goes with --shuffle")
+    if shuffle and seed is None:
+        seed = random.randrange(1_000_000)
+    if report is not None:
+        try:
+            require_writable(report)
+        except OSError as error:
+            fail(f"the report cannot be written: {error}")
+    plan = Plan(jobs or 2 * (os.cpu_count() or 1), repeat, seed, fail_fast)
     return _Choice(case, requirement, tag, plan, known_failures(known_failing), report, verbose)
 
 
@@ -312,6 +283,8 @@ def _test(openers: dict[str, Opener], choice: _Choice) -> int:
     end_on_signals()
     console = Console()
     reports: list[SuiteReport] = []
+    if choice.plan.shuffle_seed is not None:
+        console.print(f"Shuffled: --shuffle --seed {choice.plan.shuffle_seed}", style="dim", highlight=False)
     try:
         for role, opener in openers.items():
             try:
@@ -323,6 +296,10 @@ def _test(openers: dict[str, Opener], choice: _Choice) -> int:
                 continue
             reports.append(_run(opener, cases, choice, console))
             print_report(reports[-1], console, verbose=choice.verbose)
+            left = list(openers)[list(openers).index(role) + 1 :]
+            if left and choice.plan.fail_fast and reports[-1].departed:
+                console.print(f"Not begun, by --fail-fast: {', '.join(left)}", style="dim", highlight=False)
+                break
     except (SubjectUnavailable, NothingSelected, SpecificationError) as error:
         fail(str(error))
     if choice.report is not None:

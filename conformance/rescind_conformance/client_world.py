@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from rescind.messages import (
     CancelConfirmType,
+    ClientDisconnect,
     Task,
     TaskCancel,
     TaskCancelConfirm,
     TaskResult,
     TaskResultType,
 )
-from rescind_conformance.adapter import Adapter
+from rescind_conformance.adapter import Adapter, AdapterFault
+from rescind_conformance.audit import Audit
+from rescind_conformance.audit_client import DROPS, FALLS_SILENT, HANDLED, LIMITED, RETURNS, judge_client_of
+from rescind_conformance.audit_peer import by_then
 from rescind_conformance.findings import Conversation
+from rescind_conformance.judge.records import EventKind, EventRecord
+from rescind_conformance.judged_world import JudgedWorld
 from rescind_conformance.peers import TaskRef, task_id_of
-from rescind_conformance.played_scheduler import Call, PlayedScheduler
+from rescind_conformance.played_scheduler import Call, Notice
+from rescind_conformance.trace import SCHEDULER
+from rescind_conformance.verdicts import Departure
 
 FENCE = "F"
 """The names of fences' tasks begin with it."""
+
+
+_CALLED = {"cancel": EventKind.CANCEL_CALLED, "cancelled": EventKind.CANCELLED_CALLED}
+_RETURNED = {"cancel": EventKind.CANCEL_RETURNED, "cancelled": EventKind.CANCELLED_RETURNED}
 
 
 def _is_fence(name: str) -> bool:
     return name.startswith(FENCE)
 
 
-class ClientWorld(PlayedScheduler):
+class ClientWorld(JudgedWorld):
     """One client under test, which `connect` brings. For one thread.
 
     Its fence is a task: when the future of a task that was submitted and answered after all else is
@@ -83,7 +93,8 @@ class ClientWorld(PlayedScheduler):
             self.needs("force")
         if time_limit is not None:
             self.needs("time-limit")
-        text = f"cancel({task.name}{', force' if force else ''})"
+        limit = "" if time_limit is None else f", {LIMITED} {time_limit:g} s"
+        text = f"cancel({task.name}{', force' if force else ''}{limit})"
         return self.call("cancel", text, task=task.name, force=force, time_limit=time_limit)
 
     def open_round(self, task: TaskRef, *, force: bool = False, time_limit: float | None = None) -> Call:
@@ -130,7 +141,7 @@ class ClientWorld(PlayedScheduler):
         # One line tells of it; what else came in the meantime stays.
         since = [one for one in self.trace[before:] if task.name not in one.note and task_id_of(one.message) != task.id]
         self.trace[before:] = since
-        self._note(f"has handled everything so far ({task.name})")
+        self._note(f"{HANDLED} ({task.name})")
 
     # --- expectations
 
@@ -193,8 +204,14 @@ class ClientWorld(PlayedScheduler):
             self.fence()
         return self.check(requirement, not call.returned, f"{call.text} waits", call.in_words, vital=vital)
 
+    def expect_running_again(self, task: TaskRef) -> bool:
+        """Check that `running()` says so of a future that is not settled, after a refusal."""
+        running = self.ask("state", "", "C4.1", task=task.name)["running"]
+        self._note(f"running({task.name}) returned {running}")
+        return self.check("C4.1", running, f"{task.name} is running again", f"running() says {running}")
+
     def expect_state(self, task: TaskRef, requirement: str, *, settled: bool) -> bool:
-        """Check what `done()` and `running()` say, which never wait."""
+        """Check what `done()` says, which never waits."""
         answer = self.ask("state", f"done({task.name})", requirement, task=task.name)
         seen = "settled" if answer["settled"] else "not settled"
         expected = "settled" if settled else "not settled"
@@ -224,12 +241,56 @@ class ClientWorld(PlayedScheduler):
 
         return self.poll_for(requirement, gone, "the result's object is released", "it is still stored")
 
-    def audit(self) -> None:
-        """Every future is settled once (C8.1)."""
-        times = Counter(one.task for one in self.notices if one.kind == "settled")
-        often = [name for name, count in times.items() if count > 1]
-        if often:
-            outcomes = dict.fromkeys(one.outcome for one in self.notices if one.task == often[0])
-            ran = f"the callback of {often[0]} ran {times[often[0]]} times: {' and '.join(outcomes)}"
-            others = f"; so did those of {len(often) - 1} other tasks" if often[1:] else ""
-            self.depart("C8.1", ran + others)
+    def _record_of_call(self, call: Call) -> EventRecord | None:
+        if call.command == "disconnect":
+            return EventRecord(self.subject, EventKind.DISCONNECT_CALLED)
+        if call.command == "cancel_in_callback":
+            return by_then(self.subject, self._id_of(call.fields["task"]))
+        if call.command not in _CALLED:
+            return None
+        task, force = self._id_of(call.fields["task"]), bool(call.fields.get("force"))
+        return EventRecord(self.subject, _CALLED[call.command], task=task, call=call.number, force=force)
+
+    def _record_of_answer(self, call: Call) -> EventRecord | None:
+        if call.command == "disconnect":
+            return EventRecord(self.subject, EventKind.DISCONNECT_CALLED, value=True)
+        if call.command not in _RETURNED or "returned" not in (call.answer or {}):
+            return None
+        assert call.answer is not None
+        task, value = self._id_of(call.fields["task"]), call.answer["returned"] is True
+        return EventRecord(self.subject, _RETURNED[call.command], task=task, call=call.number, value=value)
+
+    def _record_of_notice(self, notice: Notice) -> EventRecord | None:
+        task = self._id_of(notice.task)
+        return EventRecord(self.subject, EventKind.SETTLED, task=task, outcome=notice.outcome) if task else None
+
+    def come_to_rest(self) -> None:
+        """A last fence, whose failure is not held against anybody; then whatever is due by now."""
+        if self.departures:
+            return
+        checked = set(self.checked)
+        try:
+            if self._is_there():
+                self.fence()
+        except (Departure, AdapterFault):
+            self.departures.clear()
+        else:
+            self._rest()
+        self.checked = checked  # by the case
+
+    def _judged(self) -> Audit:
+        return judge_client_of(self.trace, self.names, features=self.features, at_rest=self._at_rest)
+
+    def _is_there(self) -> bool:
+        """Whether the client is connected, and nothing has told it that it is not."""
+        came = gone = False
+        for entry in self.trace:
+            event = entry.event.event if entry.event is not None else None
+            came = came or (entry.sender == self.subject and entry.message is not None)
+            if entry.note == RETURNS:
+                gone = False
+            elif entry.sender == SCHEDULER and entry.note in (DROPS, FALLS_SILENT):
+                gone = True
+            else:
+                gone = gone or isinstance(entry.message, ClientDisconnect) or event is EventKind.DISCONNECT_CALLED
+        return came and not gone

@@ -12,6 +12,7 @@ import typer
 
 from rescind_conformance.adapter_subjects import SHIPPED, adapter_by_command, shipped_adapter
 from rescind_conformance.known import KnownFailures, KnownFailuresError, load_known_failures
+from rescind_conformance.requirements import SpecificationError
 from rescind_conformance.subjects import SCHEDULERS, RunningEndpoint, Subject
 
 COULD_NOT_RUN = 2
@@ -51,7 +52,7 @@ def known_failures(named: str | None) -> KnownFailures:
     shipped = _SHIPPED_KNOWN_FAILURES / f"{named}.toml"
     try:
         return load_known_failures(shipped if shipped.is_file() else Path(named))
-    except KnownFailuresError as error:
+    except (KnownFailuresError, SpecificationError) as error:
         fail(str(error))
 
 

@@ -15,6 +15,7 @@ from rescind_conformance.report_document import KNOWN, SUBJECT_NAMES, case_verdi
 from rescind_conformance.runner import SuiteReport, cases_in_words
 from rescind_conformance.trace import trace_lines
 from rescind_conformance.verdicts import CaseResult, RequirementVerdict, Verdict
+from rescind_conformance.visible_text import visible
 
 _OTHER_COLUMNS = 48
 """The width of the table without its columns of cases and of texts."""
@@ -202,7 +203,7 @@ class _Failures:
             )
 
     def _say(self, text: str, style: str = "") -> None:
-        self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(visible(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _beginning(text: str) -> str:

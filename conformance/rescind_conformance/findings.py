@@ -47,6 +47,8 @@ class Findings:
         self.checked: set[str] = set()
         """Requirements that an expectation has found kept."""
         self.departures: list[Departure] = []
+        self.held_up = 0.0
+        """Seconds: the longest time in which this process did nothing for the case, not even send heartbeats."""
         self._after = ""
 
     def new_task(self, task_id: bytes | None = None) -> TaskRef:

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from rescind_conformance.report_document import KNOWN, UNEXPECTED_PASS, Document
 from rescind_conformance.sequence_diagram import diagram_rows, diagram_svg
 from rescind_conformance.verdicts import AtFault, Verdict
+from rescind_conformance.visible_text import visible
 
 _BAD = (Verdict.FAIL, UNEXPECTED_PASS, Verdict.HARNESS_ERROR)
 _SHOWN_CASES = (*_BAD, Verdict.NON_STRICT, KNOWN)
@@ -44,7 +45,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["slug"] = slug
     environment.filters["code"] = with_code
-    environment.filters["decoded"] = lambda message: json.dumps(message, indent=1, ensure_ascii=False)
+    environment.filters["decoded"] = lambda message: visible(json.dumps(message, indent=1, ensure_ascii=False))
     return environment
 
 

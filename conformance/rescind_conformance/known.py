@@ -8,8 +8,10 @@ case = "crossing.result-crosses-cancel"
 reason = "The result is dropped while a cancel is open."
 ```
 
-`case` is a glob. A departure that no entry names fails a run; so does an entry whose departure did not
-come in a case that was played, for then the list is out of date.
+`case` is a glob. A departure that no entry names fails a run; so does an entry whose departure did not come, for then
+the list is out of date. It did not come in a case that checks the requirement and found it kept. A case that does not
+check it, and departs from it as a rule only in passing, proves nothing by itself: such an entry is out of date when
+every case that its glob names was played to its end, and none departed from it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rescind_conformance.requirements import Level, Requirement
+from rescind_conformance.case import ROLES, all_cases
+from rescind_conformance.requirements import Level, Requirement, load_requirements
 from rescind_conformance.verdicts import CaseResult, Verdict, findings_by_case
 
 
@@ -39,9 +42,22 @@ class KnownFailure:
 
     def names(self, result: CaseResult, requirement: str) -> bool:
         """Whether it is about this requirement in this case."""
-        return (
-            self.role == result.role and self.requirement == requirement and fnmatch.fnmatchcase(result.case, self.case)
-        )
+        return self.requirement == requirement and self.names_case(result)
+
+    def names_case(self, result: CaseResult) -> bool:
+        """Whether it is about this case."""
+        return self.role == result.role and fnmatch.fnmatchcase(result.case, self.case)
+
+    def absent(self, results: Sequence[CaseResult]) -> set[str]:
+        """The cases that it names, if none of them checks its requirement, all were played to their end, and none
+        departed from it; otherwise none.
+        """
+        named = [result for result in results if self.names_case(result)]
+        if any(self.requirement in result.declared or not _came_through(result) for result in named):
+            return set()
+        played = {result.case for result in named}
+        there_are = {case.name for case in all_cases(self.role) if fnmatch.fnmatchcase(case.name, self.case)}
+        return played if there_are <= played else set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +74,14 @@ class KnownFailures:
         """Whether every departure of a case is known."""
         return all(self.reason(result, name) is not None for name in result.departed)
 
+    def passes_unexpectedly(self, result: CaseResult, results: Sequence[CaseResult]) -> bool:
+        """Whether a departure that is listed for this case alone, or that it checks for, did not come in it."""
+        if any(
+            result.finding(name) is Verdict.PASS and self.reason(result, name) is not None for name in result.declared
+        ):
+            return True
+        return any(one.names_case(result) and one.absent(results) == {result.case} for one in self.entries)
+
     def unexpected(self, results: Sequence[CaseResult], requirements: Mapping[str, Requirement]) -> list[str]:
         """What makes a run fail, each in a line."""
         lines: dict[str, None] = {}
@@ -71,6 +95,13 @@ class KnownFailures:
                     lines[f"{name} is not reached in {result.case}"] = None
                 elif finding is Verdict.PASS and known is not None:
                     lines[f"{name} passes in {result.case}, though it is listed as a known failure"] = None
+        for entry in self.entries:
+            cases = sorted(entry.absent(results))
+            if len(cases) == 1:
+                lines[f"{entry.requirement} does not fail in {cases[0]}, though it is listed as a known failure"] = None
+            elif cases:
+                named = f"any of the {len(cases)} cases that {entry.case!r} names"
+                lines[f"{entry.requirement} does not fail in {named}, though it is listed as a known failure"] = None
         for name in requirements:
             for case, finding in findings_by_case(name, results).items():
                 if finding is Verdict.FLAKY:
@@ -78,18 +109,36 @@ class KnownFailures:
         return list(lines)
 
 
+def _came_through(result: CaseResult) -> bool:
+    """Whether a case was played to its end: a departure may have cut it short."""
+    return not result.departures and result.unsupported is None and result.harness_error is None
+
+
 def load_known_failures(path: Path) -> KnownFailures:
-    """Read a file. Raises `KnownFailuresError`."""
+    """Read a file. Raises `KnownFailuresError`, and `SpecificationError`."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise KnownFailuresError(f"{path}: {error}") from error
     if document.keys() - {"known"}:
         raise KnownFailuresError(f"{path}: only [[known]] is understood, not {', '.join(document.keys() - {'known'})}")
-    entries = []
-    for number, entry in enumerate(document.get("known", []), start=1):
-        fields = ("role", "requirement", "case", "reason")
-        if set(entry) != set(fields) or not all(isinstance(value, str) and value for value in entry.values()):
-            raise KnownFailuresError(f"{path}: entry {number} must have the texts {', '.join(fields)}, and no others")
-        entries.append(KnownFailure(**entry))
-    return KnownFailures(tuple(entries))
+    tables = document.get("known", [])
+    if not isinstance(tables, list) or not all(isinstance(entry, dict) for entry in tables):
+        raise KnownFailuresError(f"{path}: 'known' must be a list of tables: begin each entry with [[known]]")
+    return KnownFailures(tuple(_entry(f"{path}: entry {number}", one) for number, one in enumerate(tables, start=1)))
+
+
+def _entry(where: str, entry: Mapping[str, object]) -> KnownFailure:
+    fields = ("role", "requirement", "case", "reason")
+    texts = {name: value for name, value in entry.items() if isinstance(value, str) and value}
+    if set(entry) != set(fields) or texts.keys() != set(fields):
+        raise KnownFailuresError(f"{where} must have the texts {', '.join(fields)}, and no others")
+    role, name = texts["role"], texts["requirement"]
+    if role not in ROLES:
+        raise KnownFailuresError(f"{where}: unknown role {role!r}; there are: {', '.join(ROLES)}")
+    requirement = load_requirements().get(name)
+    if requirement is None:
+        raise KnownFailuresError(f"{where}: unknown requirement {name!r}: see `rescind conformance list`")
+    if requirement.role not in (role, "all"):
+        raise KnownFailuresError(f"{where}: {name} binds a {requirement.role}, not a {role}")
+    return KnownFailure(**texts)

@@ -8,7 +8,7 @@ obeys the suite's commands. What must come is waited for, up to a deadline. To s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +26,9 @@ from rescind.messages import (
     WorkerHeartbeatEcho,
 )
 from rescind_conformance.adapter import Adapter
+from rescind_conformance.audit_client import DROPS, FALLS_SILENT, RESUMES, RETURNS
 from rescind_conformance.findings import Conversation, Findings
+from rescind_conformance.judge.records import EventRecord
 from rescind_conformance.peers import Incoming, TaskRef, Unreadable, task_id_of
 from rescind_conformance.trace import SCHEDULER, Entry
 from rescind_conformance.world import NOT_FRAMING
@@ -35,6 +37,8 @@ _LONGEST_POLL = 0.2
 """Seconds between two looks whether the run is to end."""
 _POLL_INTERVAL = 0.02
 """Seconds between two questions about what tells of itself by no event."""
+_WELL_BELOW = 30.0
+"""Seconds: half of the usual time-out of a silent peer (SPEC.md's section 9)."""
 Heartbeats = (ClientHeartbeat, WorkerHeartbeat)
 
 
@@ -45,6 +49,9 @@ class Call:
     text: str
     """For traces and departures: `cancel(T1)`."""
     command: str
+    number: int = 0
+    """Counts the commands."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
     answer: dict[str, Any] | None = None
     quiet: bool = False
     """Whether it stays out of the trace."""
@@ -130,12 +137,13 @@ class PlayedScheduler(Findings):
 
     def call(self, command: str, told: str, /, **fields: Any) -> Call:
         """Send a command and do not wait. `told` says it in traces, which leave it out if it is ""."""
-        call = Call(told or f"{command}()", command, quiet=not told)
-        self._calls[self.adapter.command(command, **fields)] = call
+        number = self.adapter.command(command, **fields)
+        call = Call(told or f"{command}()", command, number, fields, quiet=not told)
+        self._calls[number] = call
         if "task" in fields:
             self._told.add(fields["task"])
         if told:
-            self._note(f"{told} is called")
+            self._note(f"{told} is called", self._record_of_call(call))
         return call
 
     def ask(self, command: str, told: str, requirement: str | None = None, /, **fields: Any) -> dict[str, Any]:
@@ -220,7 +228,7 @@ class PlayedScheduler(Findings):
     def go_silent(self) -> None:
         """Echo no heartbeats and say nothing from now on; the connection stays."""
         self.echoes = False
-        self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, "falls silent"))
+        self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, FALLS_SILENT))
 
     def drop_connection(self) -> None:
         """Drop the connection and listen again at the same endpoint, as a scheduler that was restarted does."""
@@ -228,7 +236,7 @@ class PlayedScheduler(Findings):
         self._dropped_ids = set(self.routing_ids)
         self._poller.unregister(self._router)
         self._router.close(linger=0)
-        self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, "drops its connections and comes back"))
+        self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, DROPS))
         self._open_router(endpoint)
 
     # --- time
@@ -253,6 +261,17 @@ class PlayedScheduler(Findings):
             self._conversation.go_on()
             self._pump(min(left, _POLL_INTERVAL))
         return self.check(requirement, came, expected, happened)
+
+    def expect_usual_heartbeats(self, requirement: str) -> bool:
+        """Check that the first heartbeat is followed by another well within the usual time-out.
+
+        What comes at an interval that the implementation chooses may take longer than the deadline.
+        """
+        latest = time.monotonic() + _WELL_BELOW
+        while not (came := self._wait(lambda: self.heartbeats >= 2)) and time.monotonic() < latest:
+            pass
+        expected = f"a second heartbeat comes within {_WELL_BELOW:g} s, half of the usual time-out"
+        return self.check(requirement, came, expected, "it does not")
 
     def log_tail(self) -> str:
         return self.adapter.log_tail()
@@ -301,10 +320,10 @@ class PlayedScheduler(Findings):
             if routing_id not in self.routing_ids:
                 self.routing_ids.append(routing_id)
                 if len(self.routing_ids) > 1:
-                    self._note("comes back under another routing id")
+                    self._note(RETURNS)
             elif routing_id in self._dropped_ids and not self.resumed:
                 self.resumed = True
-                self._note("comes back under the routing id of the dropped connection")
+                self._note(RESUMES)
             self._deliver(routing_id, frames)
 
     def _deliver(self, routing_id: bytes, frames: list[bytes]) -> None:
@@ -343,13 +362,13 @@ class PlayedScheduler(Findings):
                     self.unsupported(f"its adapter does not support {call.text}", f"{call.command}()")
                 call.answer = event
                 if not call.quiet:
-                    self._note(call.in_words)
+                    self._note(call.in_words, self._record_of_answer(call))
             else:
                 notice = Notice(event["event"], event.get("task", ""), event.get("outcome", event.get("object_id", "")))
                 if notice.task and notice.task not in self._told:
                     raise self.adapter.fault(f"{notice.kind} of the task {notice.task!r}, of which it was never told")
                 self.notices.append(notice)
-                self._note(f"{notice.task} {notice.kind} {notice.outcome}".rstrip())
+                self._note(f"{notice.task} {notice.kind} {notice.outcome}".rstrip(), self._record_of_notice(notice))
         if self.adapter.ended:
             self._poller.unregister(self.adapter.output)
             raise self.adapter.ended_early()
@@ -359,8 +378,17 @@ class PlayedScheduler(Findings):
             other for other in self.inbox if type(other) is type(message) and task_id_of(other) == task_id_of(message)
         ]
 
-    def _note(self, event: str) -> None:
-        self.trace.append(Entry(self._step, self.subject, self.subject, None, event))
+    def _note(self, event: str, record: EventRecord | None = None) -> None:
+        self.trace.append(Entry(self._step, self.subject, self.subject, None, event, event=record))
+
+    def _record_of_call(self, call: Call) -> EventRecord | None:
+        """What a judge reads of a command that was given."""
+
+    def _record_of_answer(self, call: Call) -> EventRecord | None:
+        """What a judge reads of a command that was answered."""
+
+    def _record_of_notice(self, notice: Notice) -> EventRecord | None:
+        """What a judge reads of what the adapter told unasked."""
 
     def _open_router(self, endpoint: str) -> None:
         self._router = self._conversation.context.socket(zmq.ROUTER)

@@ -11,9 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from rescind_conformance.visible_text import visible
+
 START_SECONDS = 60.0
 """How long a subject may take to start before it is given up."""
 _LOG_LINES = 20
+_LOG_BYTES = 16_384
+"""In which the last lines are looked for."""
 
 
 class SubjectUnavailable(Exception):
@@ -21,8 +25,15 @@ class SubjectUnavailable(Exception):
 
 
 def last_lines(log: Path) -> str:
-    """The end of a log, for reports."""
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:])
+    """The end of a log, for reports. Only the end is read: a subject may write without end."""
+    with log.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - _LOG_BYTES))
+        text = stream.read(_LOG_BYTES).decode(errors="replace")
+    lines = text.splitlines()
+    if size > _LOG_BYTES:
+        lines = lines[1:] or lines  # the first is the end of one
+    return "\n".join(visible(line) for line in lines[-_LOG_LINES:])
 
 
 class Process:
@@ -34,6 +45,7 @@ class Process:
         """`piped`: its standard input and output are pipes, and only its standard error goes into the log."""
         self.log = log
         self.command_line = command
+        self._stopped = False
         with log.open("wb") as stream:
             self._process = subprocess.Popen(
                 command,
@@ -101,8 +113,11 @@ class Process:
         return self._process.wait(seconds)
 
     def stop(self) -> None:
-        """Kill its whole process group and reap it."""
+        """Kill its whole process group and reap it. May be called again: by then the process id may be another's."""
+        if self._stopped:
+            return
         # Nothing of it may be left (macOS says EPERM of a group of zombies).
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._stopped = True

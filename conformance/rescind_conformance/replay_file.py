@@ -26,6 +26,14 @@ CONNECTS = "connects"
 
 _TIMED = (Profile.SHORT_TIMEOUTS, Profile.REBALANCING, Profile.RESTLESS)
 
+DRIVES: Final = {
+    "scheduler": ("steps", "case"),
+    "client": ("actions", "case"),
+    "worker": ("actions", "case"),
+    "system": ("walk",),
+}
+"""How a file of each role can be played. `system` has the orders that `explore` has found."""
+
 NO_ECHO: Final = "no echo"
 DIED: Final = "the scheduler died"
 
@@ -68,6 +76,7 @@ def replay_document(report: SuiteReport, result: CaseResult) -> dict[str, Any]:
             for one in result.departures
         ],
         "tasks": {name: task_id.hex() for task_id, name in result.names.items()},
+        "actions": list(result.actions) if drive == "actions" else [],
         "steps": steps,
     }
 
@@ -86,6 +95,11 @@ def read_replay(path: Path) -> dict[str, Any]:
     for name, kind in {**wanted, "departures": list, "steps": list}.items():
         if not isinstance(document.get(name), kind):
             raise UnreadableReplay(f"{path} has no usable {name!r}")
+    role, drive = document["role"], document["drive"]
+    if role not in DRIVES:
+        raise UnreadableReplay(f"{path}: unknown role {role!r}; there are: {', '.join(DRIVES)}")
+    if drive not in DRIVES[role]:
+        raise UnreadableReplay(f"{path}: unknown drive {drive!r} of a {role}; there are: {', '.join(DRIVES[role])}")
     return document
 
 
@@ -188,8 +202,10 @@ class _Steps:
 
 
 def _drive(result: CaseResult, profile: Profile) -> tuple[str, str]:
-    """How the file is played: by its steps, or by running the case again; and why."""
+    """How the file is played: by its steps, by its actions, or by running the case again; and why."""
     reason = ""
+    if result.role != "scheduler" and result.actions:
+        return "actions", "what was done is done again, in order; what the subject does about it is judged"
     if result.role != "scheduler":
         reason = f"commands to the {result.role}'s adapter are part of the order"
     elif result.recording is None or not result.recording.complete:

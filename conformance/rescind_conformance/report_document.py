@@ -63,10 +63,7 @@ def case_verdict(report: SuiteReport, result: CaseResult) -> str:
         unknown = [name for name in result.departed if report.known.reason(result, name) is None]
         must = any(levels[name] is Level.MUST for name in unknown)
         return Verdict.FAIL if must else Verdict.NON_STRICT
-    if any(
-        result.finding(name) is Verdict.PASS and report.known.reason(result, name) is not None
-        for name in result.declared
-    ):
+    if report.known.passes_unexpectedly(result, report.results):
         return UNEXPECTED_PASS
     return Verdict.UNSUPPORTED if result.unsupported is not None else Verdict.PASS
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +16,13 @@ from rescind_conformance.runner import SuiteReport
 from rescind_conformance.sequence_diagram import diagram_file, diagram_rows
 from rescind_conformance.trace import trace_json
 from rescind_conformance.verdicts import CaseResult
+
+
+def require_writable(directory: Path) -> None:
+    """Make the directory of a report, and make sure that files can be made in it. Raises `OSError`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=directory):
+        pass
 
 
 def write_report(directory: Path, reports: Sequence[SuiteReport]) -> None:

@@ -14,6 +14,8 @@ from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
+from rescind_conformance.visible_text import visible
+
 COLUMN = 112
 """Pixels between two participants."""
 ROW = 36
@@ -109,9 +111,14 @@ def diagram_svg(rows: Sequence[Row], subject: str, title: str) -> str:
 
 def diagram_file(rows: Sequence[Row], subject: str, title: str) -> str:
     """An SVG file of its own, for light and for dark. Everything in it is escaped."""
+    return svg_file(diagram_svg(rows, subject, title))
+
+
+def svg_file(inline: str) -> str:
+    """An SVG file of its own, for light and for dark, of an inline SVG that begins with its title."""
     styles = files("rescind_conformance") / "templates"
     style = "".join((styles / name).read_text(encoding="utf-8") for name in ("colours.css", "diagram.css"))
-    head, end, body = diagram_svg(rows, subject, title).partition("</title>")
+    head, end, body = inline.partition("</title>")
     background = '<rect class="back" width="100%" height="100%"/>'
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}{end}<style>{style}</style>{background}{body}\n'
 
@@ -144,7 +151,7 @@ def _draw(row: Row, x: dict[str, float], y: float, width: float) -> Iterator[str
 
 
 def _text(text: str, x: float, y: float) -> str:
-    return f'<text x="{x:g}" y="{y:g}">{escape(text)}</text>'
+    return f'<text x="{x:g}" y="{y:g}">{escape(visible(text))}</text>'
 
 
 def _clamp(middle: float, text_width: float, width: float) -> float:

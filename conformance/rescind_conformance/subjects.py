@@ -20,16 +20,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from rescind_conformance.case import LIMIT, TIMEOUT, Profile
+import zmq
+
+from rescind_conformance.case import LIMIT, SHORT_PROFILES, TIMEOUT, Profile
 from rescind_conformance.findings import Conversation, Findings
 from rescind_conformance.process import Process, SubjectUnavailable
 from rescind_conformance.warm_start import Forked, WarmStart
 from rescind_conformance.world import World
 
 _LONG = "86400"
-_SHORT = (Profile.SHORT_TIMEOUTS, Profile.RESTLESS)
 _REBALANCING = (Profile.REBALANCING, Profile.RESTLESS)
 _SPARES = 2
+CONNECT_SECONDS = 10.0
+"""How long a scheduler that should run already may take to accept a connection."""
 
 
 class ProfileUnavailable(Exception):
@@ -77,6 +80,8 @@ class RunningEndpoint(Subject):
     role = "scheduler"
 
     def __init__(self, endpoint: str) -> None:
+        """Raises `SubjectUnavailable` if that is no endpoint, or nobody accepts a connection there."""
+        _require_listener(endpoint)
         self.name = endpoint
         self.replay_options = f"--endpoint {endpoint}"
         self._endpoint = endpoint
@@ -91,6 +96,31 @@ class RunningEndpoint(Subject):
 
     def close(self) -> None:
         pass
+
+
+def _require_listener(endpoint: str) -> None:
+    """Connect once and say nothing. Raises `SubjectUnavailable`.
+
+    Not with a heartbeat: a scheduler that is there and does not echo departs from the specification.
+    """
+    with zmq.Context() as context, context.socket(zmq.DEALER) as probe:
+        probe.setsockopt(zmq.LINGER, 0)
+        monitor = probe.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        try:
+            probe.connect(endpoint)
+            connected = monitor.poll(int(CONNECT_SECONDS * 1000))
+        except (zmq.ZMQError, UnicodeEncodeError) as error:
+            reason = zmq.strerror(error.errno or 0) if isinstance(error, zmq.ZMQError) else error.reason
+            raise SubjectUnavailable(
+                f"{endpoint!r} is no endpoint to connect to ({reason}). Example: tcp://127.0.0.1:6378"
+            ) from error
+        finally:
+            probe.disable_monitor()
+    if not connected:
+        raise SubjectUnavailable(
+            f"no ZeroMQ connection to {endpoint} came about in {CONNECT_SECONDS:g} s: "
+            "does the scheduler run, and is this its endpoint?"
+        )
 
 
 class _Attached:
@@ -157,6 +187,7 @@ class StartedSubject(Subject, Generic[Started]):
         self._processes: list[Launched] = []
         self._spares: list[tuple[Profile, Started]] = []
         self._launched = 0
+        self._ending = threading.RLock()  # a signal may come within, and its handler's exception ends all of them
         atexit.register(self.close)
 
     @abstractmethod
@@ -197,9 +228,12 @@ class StartedSubject(Subject, Generic[Started]):
         return process
 
     def end(self, process: Launched) -> None:
-        """End a process and remove what it has written."""
-        process.stop()
-        self._processes.remove(process)
+        """End a process and remove what it has written, unless that is done: at exit the main thread does it, too."""
+        with self._ending:
+            if process not in self._processes:
+                return
+            process.stop()
+            self._processes.remove(process)
         shutil.rmtree(process.log.parent, ignore_errors=True)
 
     def _launch(self, profile: Profile) -> Started:
@@ -243,7 +277,7 @@ class ReferenceScheduler(SchedulerSubject):
             self._warm = WarmStart(warm / "log", {**own, **(environment or {})})
 
     def launch(self, profile: Profile, directory: Path, log: Path) -> Forked:
-        timeout = f"{TIMEOUT:g}" if profile in _SHORT else _LONG
+        timeout = f"{TIMEOUT:g}" if profile in SHORT_PROFILES else _LONG
         arguments = [
             "scheduler",
             *("--endpoint", f"ipc://{directory}/s"),
@@ -282,7 +316,7 @@ class OpengrisScaler(SchedulerSubject):
         server.wait_for_line("ObjectStorageServer: started")
 
     def launch(self, profile: Profile, directory: Path, log: Path) -> StartedScheduler:
-        timeout = f"{TIMEOUT:g}" if profile in _SHORT else _LONG
+        timeout = f"{TIMEOUT:g}" if profile in SHORT_PROFILES else _LONG
         command = [
             *(self._scheduler, "tcp://127.0.0.1:0"),
             *("--object-storage-address", self._storage_address),

@@ -48,20 +48,22 @@ class Entry:
 def shown(entries: Sequence[Entry]) -> list[bool]:
     """Which entries of a trace a reader wants to see.
 
-    Each fence (a heartbeat and its echo) is left out, except each peer's first heartbeat and those
-    that nothing answered.
+    Each fence (a heartbeat and its echo) is left out, except each peer's first heartbeat, those that say another
+    queue size than the one before, and those that nothing answered.
     """
     unanswered: dict[str, list[int]] = {}
     hidden: set[int] = set()
-    introduced: set[str] = set()
+    said: dict[str, int] = {}
     for index, entry in enumerate(entries):
         if entry.fence and entry.receiver == SCHEDULER:
             unanswered.setdefault(entry.sender, []).append(index)
         elif entry.fence and unanswered.get(entry.receiver):
             heartbeat = unanswered[entry.receiver].pop(0)
-            if entry.receiver in introduced:
+            message = entries[heartbeat].message
+            size = message.queue_size if isinstance(message, WorkerHeartbeat) else 0
+            if said.get(entry.receiver) == size:
                 hidden |= {heartbeat, index}
-            introduced.add(entry.receiver)
+            said[entry.receiver] = size
     return [index not in hidden for index in range(len(entries))]
 
 

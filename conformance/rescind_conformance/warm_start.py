@@ -35,6 +35,7 @@ class Forked:
         self._parent = parent
         self._output = output
         self._over = False
+        self._reaped = False
 
     def wait_until_ready(self) -> None:
         """Return when it serves: it says where. Raises `SubjectUnavailable`."""
@@ -65,11 +66,17 @@ class Forked:
         return True
 
     def stop(self) -> None:
-        """Kill it, with its process group, and have it reaped."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._parent.reap(self.pid)
-        os.close(self._output)
+        """Kill it, with its process group, and have it reaped. May be called again, also after a signal cut it short:
+        by then its process id and its descriptor may be another's.
+        """
+        if not self._reaped:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._reaped = True
+            self._parent.reap(self.pid)
+        output, self._output = self._output, -1
+        if output >= 0:
+            os.close(output)
 
 
 class WarmStart:

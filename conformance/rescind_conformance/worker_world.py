@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -25,20 +24,25 @@ from rescind.messages import (
     TaskResultType,
     WorkerDisconnectNotification,
 )
-from rescind_conformance.findings import new_task_id
-from rescind_conformance.peers import CANCEL_NOT_FOUND, CANCELED, Incoming, TaskRef
-from rescind_conformance.played_scheduler import Call, PlayedScheduler
+from rescind_conformance.adapter import Adapter
+from rescind_conformance.audit import Audit
+from rescind_conformance.audit_client import RETURNS
+from rescind_conformance.audit_worker import FORMER, STILL_RUNS, UNREADABLE, judge_worker_of
+from rescind_conformance.findings import Conversation, new_task_id
+from rescind_conformance.judge.records import EventKind, EventRecord
+from rescind_conformance.judged_world import JudgedWorld
+from rescind_conformance.peers import CANCEL_NOT_FOUND, Incoming, TaskRef
+from rescind_conformance.played_scheduler import Call, Notice
 from rescind_conformance.trace import SCHEDULER, Entry
 
 SOURCE = b"Client|conformance|" + b"0" * 32
 """The client for which the tasks are run, who is never there."""
-RETURNS = "comes back under another routing id"
 _FENCE = "unknown"
 _BETWEEN_LOOKS = 0.01
 """Seconds between two questions to the adapter about what only time brings."""
 
 
-class WorkerWorld(PlayedScheduler):
+class WorkerWorld(JudgedWorld):
     """One worker under test, which `start` brings. For one thread.
 
     Its fence is a TaskCancel for a task that was never there: the worker answers it (W2.4), in order, so
@@ -48,6 +52,11 @@ class WorkerWorld(PlayedScheduler):
 
     subject = "W1"
     _monitor: zmq.Socket[bytes] | None = None
+
+    def __init__(self, conversation: Conversation, adapter: Adapter) -> None:
+        self.bodies: dict[bytes, str] = {}
+        """What the tasks do, by task id."""
+        super().__init__(conversation, adapter)
 
     def start(self, *, processes: int = 1, queue_size: int = 10, brisk: bool = False, **options: float) -> None:
         """Have the worker start and wait for its first message; times (seconds) need feature `timeouts`.
@@ -82,6 +91,7 @@ class WorkerWorld(PlayedScheduler):
     def task_message(self, task: TaskRef, body: str) -> Task:
         """The Task that runs a body; nothing is sent. It may be sent again: each is another assignment."""
         ids = {"task_id": task.id.hex(), "source": SOURCE.hex()}
+        self.bodies[task.id] = body
         answer = self.ask("task", f"task({task.name}, {body})", task=task.name, body=body, **ids)
         arguments = tuple(Argument(ArgumentType.OBJECT_ID, bytes.fromhex(one)) for one in answer["arguments"])
         return Task(task.id, SOURCE, func_object_id=bytes.fromhex(answer["function_id"]), function_args=arguments)
@@ -89,6 +99,7 @@ class WorkerWorld(PlayedScheduler):
     def unreadable_message(self, task: TaskRef) -> Task:
         """The Task whose function nobody has stored; nothing is sent."""
         message = self.task_message(task, "return")
+        self.bodies[task.id] = UNREADABLE
         return replace(message, func_object_id=bytes(reversed(message.func_object_id)))
 
     def run(self, body: str, requirement: str = "W1.1") -> TaskRef:
@@ -140,7 +151,7 @@ class WorkerWorld(PlayedScheduler):
 
     def come_to_rest(self) -> None:
         """A last fence, whose failure is not held against anybody."""
-        if self.gone or not self.routing_ids or WorkerDisconnectNotification() in self._said():
+        if self.departures or self.gone or not self.routing_ids or WorkerDisconnectNotification() in self._said():
             return
         unknown = TaskRef(new_task_id(), _FENCE)
         self.names[unknown.id] = unknown.name
@@ -148,6 +159,7 @@ class WorkerWorld(PlayedScheduler):
         answer = TaskCancelConfirm(unknown.id, CANCEL_NOT_FOUND)
         if self._wait(lambda: answer in self.inbox or self.gone) and answer in self.inbox:
             self.inbox.remove(answer)
+            self._rest()
 
     # --- expectations
 
@@ -256,7 +268,7 @@ class WorkerWorld(PlayedScheduler):
             nonlocal next_question
             if time.monotonic() >= next_question:  # before it has connected nobody hears it
                 next_question = time.monotonic() + 10 * _BETWEEN_LOOKS
-                self.trace.append(Entry(self._step, SCHEDULER, self.subject, question, "under the former routing id"))
+                self.trace.append(Entry(self._step, SCHEDULER, self.subject, question, FORMER))
                 self._router.send_multipart([former, wire.encode(question)])
             return bool(self.waiting(unknown)) or len(self.routing_ids) > 1
 
@@ -273,59 +285,33 @@ class WorkerWorld(PlayedScheduler):
             return []
         return said[said.index(WorkerDisconnectNotification()) + 1 :]
 
-    def audit(self) -> None:
-        """One outcome for each assignment (W1.1), one answer for each cancel (W1.2), silence after the good-bye (W4.2).
+    def _judged(self) -> Audit:
+        return judge_worker_of(self.trace, self.names, self.bodies, at_rest=self._at_rest)
 
-        Where the case has found a departure this says nothing: it would most likely be the same one.
-        """
-        if self.departures:
-            return
-        known: set[str] = set()
-        assigned: Counter[bytes] = Counter()
-        asked: Counter[bytes] = Counter()
-        said_goodbye = False
+    def _record_of_call(self, call: Call) -> EventRecord | None:
+        match call.command:
+            case "release":
+                task = self._id_of(call.fields["task"])
+                return EventRecord(self.subject, EventKind.FINISHED, task=task, outcome="returned")
+            case "leave":
+                return EventRecord(self.subject, EventKind.LEAVE_REQUESTED)
+            case _:
+                return None
 
-        def report(requirement: str, happened: str) -> None:
-            if requirement not in known:
-                known.add(requirement)
-                self.depart(requirement, f"seen in the trace: {happened}")
+    def _record_of_answer(self, call: Call) -> EventRecord | None:
+        if call.command != "running" or "returned" not in (call.answer or {}):
+            return None
+        assert call.answer is not None
+        return self._record_of_process(call.fields["task"], call.answer["returned"] is True)
 
-        for entry in self.trace:
-            if entry.sender == SCHEDULER:
-                if entry.message is None and entry.receiver == self.subject:
-                    return  # what a frame without a meaning is answered is its case's business
-                match entry.message:
-                    case Task(task_id):
-                        assigned[task_id] += 1
-                    case TaskCancel(task_id):
-                        asked[task_id] += 1
-                continue
-            if entry.receiver == entry.sender:
-                if entry.note == RETURNS:
-                    assigned.clear()
-                    asked.clear()
-                    said_goodbye = False
-                continue
-            if entry.message is None:
-                continue
-            said = self.describe(entry.message)
-            if said_goodbye:
-                report("W4.2", f"W1 sent {said} after its good-bye")
-            match entry.message:
-                case TaskResult(task_id):
-                    assigned[task_id] -= 1
-                case TaskCancelConfirm(task_id, kind):
-                    asked[task_id] -= 1
-                    assigned[task_id] -= kind == CANCELED
-                    if asked[task_id] < 0:
-                        report("W1.2", f"W1 sent {said}, more answers than TaskCancels")
-                case WorkerDisconnectNotification():
-                    said_goodbye = True
-                    continue
-                case _:
-                    continue
-            if assigned[task_id] < 0:
-                report("W1.1", f"W1 sent {said}, more outcomes than assignments")
+    def _record_of_process(self, name: str, runs: bool) -> EventRecord:
+        outcome = STILL_RUNS if runs else ""
+        return EventRecord(self.subject, EventKind.PROCESS_ENDED, task=self._id_of(name), outcome=outcome)
+
+    def _record_of_notice(self, notice: Notice) -> EventRecord | None:
+        if notice.kind != "started":
+            return None
+        return EventRecord(self.subject, EventKind.STARTED, task=self._id_of(notice.task))
 
     def _poll(self, command: str, wanted: bool, *, unless: Callable[[], bool] = lambda: False, **fields: Any) -> bool:
         """Ask the adapter until it says what is wanted, or something else comes true; whether it has said it."""
@@ -336,7 +322,9 @@ class WorkerWorld(PlayedScheduler):
         deadline = time.monotonic() + self._conversation.deadline
         while not (said := asked()) and not unless() and time.monotonic() < deadline:
             self._pump(_BETWEEN_LOOKS)
-        self._note(f"{' '.join([command, *fields.values()])}: {wanted if said else not wanted}")
+        seen = wanted if said else not wanted
+        record = self._record_of_process(fields["task"], seen) if command == "running" else None
+        self._note(f"{' '.join([command, *fields.values()])}: {seen}", record)
         return said
 
     # --- the connection

@@ -10,14 +10,16 @@ from typing import Protocol
 import zmq
 
 from rescind import wire
-from rescind.messages import Message, Task
-from rescind_conformance.audit import DROPPED, RECONNECTS, STOPPED, judge_scheduler_of
+from rescind.messages import ClientDisconnect, DisconnectType, Message, Task, WorkerDisconnectNotification
+from rescind_conformance.audit import DROPPED, RECONNECTS, STOPPED, UNDECIDED, judge_scheduler_of
 from rescind_conformance.findings import Conversation, Findings
 from rescind_conformance.peers import FakeClient, FakeWorker, Peer, TaskRef, Unreadable, new_routing_id
 from rescind_conformance.trace import SCHEDULER, Entry
 
 KEEP_ALIVE_INTERVAL = 0.2
 """Seconds between the heartbeats of the living peers while a case waits for what only time brings."""
+FAREWELL = 1.0
+"""Seconds that those who take their leave wait at most for the answer to their last heartbeats."""
 
 
 NOT_FRAMING = ("bad task id", "text is not UTF-8", "malformed pointer", "list too long", "too large")
@@ -83,6 +85,7 @@ class World(Findings):
         self._recording = True
         self._at_rest = False
         self._unresponsive_means: str | None = None
+        self._looked = time.monotonic()
 
     # --- peers and tasks
 
@@ -196,7 +199,7 @@ class World(Findings):
                 known.add(violation.requirement)
                 self.depart(violation.requirement, f"seen in the trace: {violation.text}", position=position)
         if judged.undecided:
-            self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, "is judged only in part: too many orders"))
+            self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, UNDECIDED))
 
     def log_tail(self) -> str:
         return self.instance.log_tail()
@@ -316,16 +319,45 @@ class World(Findings):
 
     def close(self, *, farewell: bool = False) -> None:
         """Close every socket. `farewell`: the subject will be used again, so the peers take their leave first."""
-        if farewell:
-            for worker in self.workers:
-                if worker.living:
-                    worker.leave(fence=False)
-            for client in self.clients:
-                if client.living:
-                    client.disconnect(fence=False)
-        for peer in self._peers.values():
-            peer.socket.close(linger=1000 if farewell else 0)
-        self._peers.clear()
+        try:
+            if farewell:
+                self._take_leave()
+        finally:
+            for peer in self._peers.values():
+                peer.socket.close(linger=1000 if farewell else 0)
+            self._peers.clear()
+
+    def _take_leave(self) -> None:
+        """Nobody whom the subject may still take for a peer stays: those that are silent say good-bye as well, and
+        those whose connections have dropped come back for it. None of it is judged.
+
+        What a worker says after its good-bye could register it again: so it first says that it takes no tasks, which
+        its echo fences.
+        """
+        departures, self._recording = list(self.departures), False
+        for peer in (*self.clients, *self.workers):
+            peer.silent = False
+            if peer.socket.closed:
+                peer.gone = False
+                peer.connect()
+                self._admit(peer)
+            elif peer.socket not in self._poller:
+                self._poller.register(peer.socket, zmq.POLLIN)
+        leaving = [peer for peer in self._peers.values() if peer.living]
+        for peer in leaving:
+            if isinstance(peer, FakeWorker):
+                peer.queue_size = 0
+            else:
+                peer.send(ClientDisconnect(DisconnectType.DISCONNECT), fence=False)
+            peer.beat()
+        bound = time.monotonic() + FAREWELL
+        while any(peer.outstanding for peer in leaving) and (left := bound - time.monotonic()) > 0:
+            self._conversation.go_on()
+            self._pump(min(left, KEEP_ALIVE_INTERVAL))
+        for peer in leaving:
+            if isinstance(peer, FakeWorker):
+                peer.send(WorkerDisconnectNotification(), fence=False)
+        self.departures[:] = departures
 
     def _append(self, entry: Entry) -> None:
         if self._recording:
@@ -365,7 +397,10 @@ class World(Findings):
         return True
 
     def _pump(self, seconds: float) -> None:
-        for socket, _ in self._poller.poll(max(0, int(seconds * 1000) + 1)):
+        ready = self._poller.poll(max(0, int(seconds * 1000) + 1))
+        now = time.monotonic()
+        self.held_up, self._looked = max(self.held_up, now - self._looked), now
+        for socket, _ in ready:
             peer = self._peers.get(socket)
             while peer is not None and peer.socket is socket:
                 try:

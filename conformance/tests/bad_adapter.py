@@ -20,6 +20,19 @@ HELLO: Mapping[str, Any] = {
 }
 
 
+LINES: Mapping[str, bytes] = {
+    "settled of a list": b'{"event": "settled", "task": ["T1"], "outcome": "finished"}',
+    "started of an object": b'{"event": "started", "task": {"T1": 1}}',
+    "an id that is a list": b'{"event": "settled", "task": "T1", "outcome": "finished", "id": [1]}',
+    "raised nothing": b'{"event": "raised", "id": 1, "error": null}',
+    "half a character": b'{"event": "dance \\ud800"}',
+    "half a character in bytes": b'{"event": "dance \xed\xa0\x80"}',
+    "control characters": b"\x1b[31mdebug\x07",
+    "raises half a character": b'{"event": "raised", "id": 1, "error": "OSError: \\ud800"}',
+}
+"""What it says to the first command, by fault."""
+
+
 def write(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
@@ -45,6 +58,8 @@ def introduce(fault: str) -> None:
             buffered = open(1, "w", closefd=False)  # noqa: SIM115  whose end would flush it
             buffered.write(json.dumps(HELLO) + "\n")
             time.sleep(600)
+        case "hello: half a character in an address":
+            say({**HELLO, "storage": {"scheme": "none", "host": "\ud800", "port": 0}})
         case "hello: twice":
             write((json.dumps(HELLO) + "\n") * 2)
         case "hello: exits":
@@ -126,6 +141,9 @@ def main(fault: str) -> None:
                 say({"event": "unsupported", "id": command["id"]})
         else:
             answer(fault, command["id"])
+        if fault in LINES:
+            sys.stdout.buffer.write(LINES[fault] + b"\n")
+            sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -23,8 +23,10 @@ class Bent(ReferenceClient):
         self._fault = fault
 
     def submit(self, task: str) -> dict[str, Any]:
-        """Submits, and perhaps tells of another task."""
+        """Submits, and perhaps tells of another task, or in capitals."""
         answer = super().submit(task)
+        if self._fault == "capitals":
+            return {"task_id": answer["task_id"].upper()}
         return {"task_id": "00" * 16} if self._fault == "another task id" else answer
 
     def state(self, task: str) -> dict[str, Any]:
@@ -32,8 +34,10 @@ class Bent(ReferenceClient):
         return {"settled": True, "running": False} if self._fault == "lies and crashes" else super().state(task)
 
     def cancel(self, task: str, force: bool, time_limit: float | None) -> dict[str, Any]:
-        """Cancels, and perhaps crashes when that has returned."""
+        """Cancels, and perhaps crashes when that has returned, or raises."""
         answer = super().cancel(task, force, time_limit)
+        if self._fault == "raises anything":
+            raise RuntimeError("[/bold] \x00\x1b[31m </text><b> ]]> \x07\x9b \ud800 \uffff")
         if self._fault == "lies and crashes":
             os._exit(5)
         return answer
@@ -45,6 +49,9 @@ def bend(fault: str) -> None:
     match fault:
         case "forgets settled":
             lines.say = lambda event: say(event) if event["event"] != "settled" else None
+        case "raises anything":
+            reference_client.FEATURES.append("\x1b\ud800")
+            print("\x1b[31m\x00 logged", file=sys.stderr, flush=True)
         case "an unknown feature":
             reference_client.FEATURES.append("telepathy")
         case "leaves a child":

@@ -28,6 +28,7 @@ from rescind_conformance.junit import junit_xml
 from rescind_conformance.played_scheduler import Call
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.report_document import report_document, report_validator
+from rescind_conformance.report_files import write_report
 from rescind_conformance.runner import Plan, SuiteReport, run_suite, select_cases
 from rescind_conformance.verdicts import AtFault, Verdict
 
@@ -62,8 +63,9 @@ def printed(report: SuiteReport) -> str:
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Iterator[None]:
+    before = psutil.Process().children()  # such as multiprocessing's, of other tests
     yield
-    assert psutil.Process().children() == []
+    assert [one for one in psutil.Process().children() if one not in before] == []
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,7 @@ def _nothing_left_behind() -> Iterator[None]:
         ("hello: half of it", "hello: 'name' is a required property"),
         ("hello: something else", '"event": "settled"'),
         ("hello: twice", "one line with its hello"),
+        ("hello: half a character in an address", 'hello, field "storage": no address has such characters: '),
         ("hello: exits", "the adapter ended with status 3 before its hello"),
         ("hello: exits", "ImportError: no module named mine"),
         ("hello: silent", "wrote no hello in 2 s: is standard output flushed?"),
@@ -105,6 +108,14 @@ def test_without_an_introduction_nothing_can_run(fault: str, says: str, monkeypa
         ("a second answer", "a second answer to id 1 (connect): each command is answered once"),
         ("an answer to nobody", "an answer to id 999, which no command had"),
         ("a second hello", "a second hello"),
+        ("settled of a list", "settled, field \"task\": ['T1'] is not of type 'string'"),
+        ("started of an object", "started, field \"task\": {'T1': 1} is not of type 'string'"),
+        ("an id that is a list", "settled, field \"id\": [1] is not of type 'integer'"),
+        ("raised nothing", "raised of connect (id 1), field \"error\": None is not of type 'string'"),
+        ("half a character", 'dance \\ud800, field "event": '),
+        ("half a character in bytes", 'dance \\ud800, field "event": '),
+        ("control characters", 'is not JSON: "\\x1b[31mdebug\\x07". Only events'),
+        ("raises half a character", "OSError: \\ud800"),
         ("silent", "it owes an answer to connect (id 1), ping (id 2). Does it read on while a command waits?"),
         ("crashes", "the adapter was ended by signal 6 in the middle of the case"),
         ("crashes", "Segmentation fault (core dumped)"),
@@ -194,7 +205,7 @@ def test_the_trace_shows_what_calls_have_returned() -> None:
     ],
 )
 def test_an_answer_in_words(answer: dict[str, Any] | None, words: str) -> None:
-    assert Call("result(T1)", "result", answer).in_words == words
+    assert Call("result(T1)", "result", answer=answer).in_words == words
 
 
 def test_a_feature_that_nobody_knows_is_warned_of() -> None:
@@ -204,6 +215,29 @@ def test_a_feature_that_nobody_knows_is_warned_of() -> None:
     assert warning.startswith("the adapter's hello names features that this suite does not know: telepathy. There are:")
     assert f"Warning: {warning}" in printed(report)
     assert warning.partition("'")[2] in render_report(report_document([report]))
+
+
+def test_hexadecimal_may_be_in_capitals() -> None:
+    assert play_bent("capitals", "asking.canceled").exit_status == 0
+
+
+def test_whatever_a_subject_says_a_report_of_it_can_be_read(tmp_path: Path) -> None:
+    """No control character and no half of a character comes through, on the terminal or in a file."""
+    report = play_bent("raises anything", "asking.canceled")
+    (result,) = report.results
+    said = r"[/bold] \x00\x1b[31m </text><b> ]]> \x07\x9b \ud800 \uffff"
+    assert said in result.departures[0].text
+    assert r"\x1b[31m\x00 logged" in result.log
+    assert report.exit_status == 1
+    write_report(tmp_path, [report])
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in written} == {".html", ".json", ".xml", ".svg"}
+    for path in written:
+        if path.suffix in (".xml", ".svg"):
+            ElementTree.parse(path)
+    texts = [printed(report), *(path.read_text(encoding="utf-8") for path in written)]
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]", "".join(texts))
+    assert said in printed(report)
 
 
 @pytest.mark.parametrize("fault", ["starts a session", "leaves a child"])

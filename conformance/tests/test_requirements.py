@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rescind_conformance.case import ROLES, all_cases
-from rescind_conformance.coverage import not_observable
+from rescind_conformance.coverage import not_observable, not_seen
 from rescind_conformance.requirements import (
     Level,
     Requirement,
@@ -75,6 +75,10 @@ class TestCoverage:
         tested = {name for case in all_cases(role) for name in case.requirements}
         assert sorted(tested & not_observable(role).keys()) == []
         assert sorted(not_observable(role).keys() - binding(role)) == []
+
+    def test_what_is_not_seen_is_of_requirements_that_have_a_case(self, role: str) -> None:
+        tested = {name for case in all_cases(role) for name in case.requirements}
+        assert sorted(not_seen(role).keys() - tested) == []
 
     def test_cases_check_what_binds_the_role(self, role: str) -> None:
         foreign = {case.name: set(case.requirements) - binding(role) for case in all_cases(role)}

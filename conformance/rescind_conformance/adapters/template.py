@@ -145,7 +145,7 @@ def task(command: Fields) -> Fields:
     # routing id command["source"] would for its task command["task_id"] (both in hexadecimal). The function connects
     # to a socket of this program (below), says the task's name and waits for a byte; then it does one of these:
     #
-    #     "return"      returns anything
+    #     "return"      returns a value, such as a text
     #     "raise"       raises an error with the text "raised on purpose"
     #     "unstorable"  returns what your worker cannot store as a result, for example a lock
     #     "hold"        waits for another byte, then returns

@@ -36,7 +36,7 @@ from rescind.messages import (
 )
 from rescind_conformance.judge.client_books import Call, Future, Stage
 from rescind_conformance.judge.peer import PeerJudge
-from rescind_conformance.judge.records import EventKind, EventRecord
+from rescind_conformance.judge.records import EventKind, EventRecord, Record
 
 CLIENT_EVENTS: Final = (
     EventKind.CANCEL_CALLED,
@@ -101,6 +101,20 @@ class ClientJudge(PeerJudge):
         """Results whose payloads are to be released, and by which requirement."""
         self._late = b""
         """The last message was about this task, which was settled before."""
+
+    def may_hurry(self, record: Record) -> bool:
+        """Implements `Hurrying`: beside what every peer may hurry, calls about what is settled, and their returns."""
+        if not isinstance(record, EventRecord):
+            return super().may_hurry(record)
+        match record.event:
+            case EventKind.CANCEL_CALLED | EventKind.CANCELLED_CALLED:
+                return record.task in self._settled and self._sees(EventKind.SETTLED)
+            case EventKind.CANCEL_RETURNED | EventKind.CANCELLED_RETURNED:
+                call = self._calls.get(record.call)
+                over = record.task in self._settled and self._sees(EventKind.SETTLED)
+                return over and (call is None or record.value in call.answers)
+            case _:
+                return super().may_hurry(record)
 
     # --- what happens to it
 

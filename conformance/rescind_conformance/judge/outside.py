@@ -52,6 +52,8 @@ class Seen:
     """A peer has got it: the party sent it at that moment or earlier. Otherwise it is handled then or later."""
     optional: bool = False
     """It may not have happened."""
+    after: int | None = None
+    """The index of a record that the party had before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +124,26 @@ class _Search:
             lanes.setdefault(one.lane, []).append(index)
         self._lanes = list(lanes.values())
         self._numbers = {index: number for number, lane in enumerate(self._lanes) for index in lane}
+        self._coming = [self._coming_in(lane) for lane in self._lanes]
+        """By lane, and by how many of its records were read: the next that came."""
+        self._ordinals = {index: ordinal for lane in self._lanes for ordinal, index in enumerate(lane)}
+        messages = [one.record for one in seen if isinstance(one.record, MessageRecord)]
+        self._only_peer = len({name for message in messages for name in (message.sender, message.receiver)}) <= 2
         self._involved: dict[_Name, set[_Name]] = {}
         """By task, who has sent it or was sent it."""
-        for one in seen:
-            if isinstance(one.record, MessageRecord) and isinstance(one.record.message, Task):
-                peers = self._involved.setdefault(one.record.message.task_id, set())
-                peers |= {one.record.sender, one.record.receiver} - {one.record.at}
-        self._everything = frozenset[_Name]().union(*(self._names(one.record) for one in seen if _is_message(one)))
+        for message in messages if not self._only_peer else ():
+            if isinstance(message.message, Task):
+                peers = self._involved.setdefault(message.message.task_id, set())
+                peers |= {message.sender, message.receiver} - {message.at}
+        peers_and_tasks: set[_Name] = {name for message in messages for name in (message.sender, message.receiver)}
+        peers_and_tasks.update(task for one in seen if (task := _task_of(one.record)) is not None)
+        self._everything = frozenset(peers_and_tasks)
+
+    def _coming_in(self, lane: Sequence[int]) -> list[int]:
+        coming = [len(self._seen)]
+        for index in reversed(lane):
+            coming.append(index if self._seen[index].came else coming[-1])
+        return coming[::-1]
 
     def run(self, judge: PartyJudge) -> list[Finding]:
         """As it was seen, a trace is often right; else likely orders are tried, then all, and each record that none
@@ -143,14 +158,37 @@ class _Search:
             furthest = self._explore(node, likely=False)
             if furthest is None:
                 break
-            node = self._go_wrong(furthest)
+            node = self._go_wrong(self._plainly(node, self._goal(furthest)) or furthest)
         return self._findings
 
     def _as_seen(self, judge: PartyJudge) -> bool:
-        """Whether reading all in the order in which it was seen breaks nothing."""
-        if any(judge.read(one.record) for one in self._seen if not one.optional):
+        """Whether reading all in the order in which it was seen breaks nothing; what has to wait comes later."""
+        order = sorted(range(len(self._seen)), key=self._earliest)
+        if any(judge.read(self._seen[index].record) for index in order if not self._seen[index].optional):
             return False
         return not (self._at_rest and judge.rest())
+
+    def _earliest(self, index: int) -> tuple[int, ...]:
+        """A place among the indices: its own, or behind what it has to wait for."""
+        before = self._seen[index].after
+        return (index,) if before is None else max((index,), (*self._earliest(before), index))
+
+    def _plainly(self, start: _Node, end: int) -> _Node | None:
+        """What comes of reading all before `end` as it was seen; None if that breaks something, or does not do."""
+        node = start
+        while following := [index for index in self._choices(node, False) if not self._seen[index].optional]:
+            index = min(following)
+            if index >= end:
+                break
+            judge = copy.deepcopy(node.judge)
+            if self._read(judge, index):
+                return None
+            node = self._after(node, judge, index)
+        return node if self._goal(node) == end else None
+
+    def _goal(self, node: _Node) -> int:
+        """The first record of those that came and are not explained, or the number of all."""
+        return min(came[done] for came, done in zip(self._coming, node.done, strict=True))
 
     def _explore(self, start: _Node, *, likely: bool) -> _Node | None:
         """Look for an order that breaks nothing more: None if there is one, else how far the best one comes."""
@@ -167,7 +205,7 @@ class _Search:
                 continue
             if self._is_over(node):
                 return None
-            if self._certainly_read(node) > self._certainly_read(furthest):
+            if self._progress(node) > self._progress(furthest):
                 furthest = node
             same = [other for other in known.get(node.done, ()) if _same(node.judge, other.node.judge)]
             if same:
@@ -180,12 +218,13 @@ class _Search:
 
     def _stake(self, node: _Node) -> frozenset[_Name]:
         """Who and what the record is about that has to be explained next."""
-        came = [index for index in self._left(node) if self._seen[index].came]
-        if not came:
+        index = self._goal(node)
+        if index == len(self._seen):
             return self._everything
-        goal = self._seen[min(came)].record
-        assert isinstance(goal, MessageRecord)
+        goal = self._seen[index].record
         names = self._names(goal)
+        if isinstance(goal, EventRecord):
+            return names
         if isinstance(goal.message, ClientHeartbeatEcho | WorkerHeartbeatEcho):
             return names | {task for task, peers in self._involved.items() if goal.receiver in peers}
         return names.union(*(self._involved.get(name, ()) for name in names))
@@ -193,22 +232,34 @@ class _Search:
     def _names(self, record: Record) -> frozenset[_Name]:
         """Who and what a record is about; of what ends a peer, or all, everything that may be touched by it."""
         if isinstance(record, EventRecord):
-            peers = {record.peer} if record.peer else set(self._everything)
+            if record.task:
+                return frozenset({record.task})
+            peers = {record.peer} if record.peer else self._everything
         else:
             peers = {record.sender, record.receiver} - {record.at}
             if not isinstance(record.message, ClientDisconnect | WorkerDisconnectNotification):
-                task = getattr(record.message, "task_id", None)
-                return frozenset(peers if task is None else peers | {task})
+                task = _task_of(record)
+                if task is not None:
+                    return frozenset({task} if self._only_peer else peers | {task})
+                return frozenset(peers)
+        if self._only_peer:
+            return self._everything
         return frozenset(peers | {task for task, involved in self._involved.items() if peers & involved})
 
     def _is_over(self, node: _Node) -> bool:
-        left = self._left(node)
-        return all(self._seen[index].optional for index in left) and not (
+        if self._goal(node) < len(self._seen):
+            return False
+        return all(self._need_not_be(node, index) for index in self._left(node)) and not (
             self._at_rest and copy.deepcopy(node.judge).rest()
         )
 
-    def _certainly_read(self, node: _Node) -> int:
-        return sum(done for done, lane in zip(node.done, self._lanes, strict=True) if not self._seen[lane[0]].optional)
+    def _need_not_be(self, node: _Node, index: int) -> bool:
+        one = self._seen[index]
+        return one.optional or (not one.came and self._waits(node, index))
+
+    def _progress(self, node: _Node) -> tuple[int, int]:
+        read = sum(done for done, lane in zip(node.done, self._lanes, strict=True) if not self._seen[lane[0]].optional)
+        return self._goal(node), read
 
     def _children(self, node: _Node, likely: bool) -> Iterator[_Node]:
         """What may have come next and breaks nothing: the most promising first."""
@@ -239,15 +290,23 @@ class _Search:
         """The next record of each lane."""
         return [lane[done] for done, lane in zip(node.done, self._lanes, strict=True) if done < len(lane)]
 
+    def _waits(self, node: _Node, index: int) -> bool:
+        """Whether what comes before a record in another lane was not read."""
+        before = self._seen[index].after
+        return before is not None and node.done[self._numbers[before]] <= self._ordinals[before]
+
     def _choices(self, node: _Node, likely: bool) -> list[int]:
         """What the party may have had next.
 
         What came first has to be explained first: that it was sent now, or what the party has received before that
         and that concerns it, or that something else was sent; and what is not `likely`: anything else.
         """
-        left = self._left(node)
-        first = min((index for index in left if self._seen[index].came), default=len(self._seen))
-        possible = [index for index in left if self._seen[index].came or index < first]
+        first = self._goal(node)
+        possible = [
+            index
+            for index in self._left(node)
+            if (self._seen[index].came or index < first) and not self._waits(node, index)
+        ]
         if first == len(self._seen):
             return possible
         ranks = {index: self._rank(node, index, first) for index in possible}
@@ -273,29 +332,24 @@ class _Search:
         return (4 if self._seen[index].optional else 2) if concerned else _UNLIKELY
 
     def _concerns(self, record: Record, goal: Record) -> bool:
-        """Whether what the party received, or what happened to it, may be why it sent something."""
-        if isinstance(goal, EventRecord):
-            return True  # what a client or a worker did, as its adapter tells
-        about = getattr(goal.message, "task_id", None)
+        """Whether what the party received, or what happened to it, may be why it did something."""
+        if self._only_peer or isinstance(goal, EventRecord):
+            mentioned = _task_of(record)
+            return mentioned is None or _task_of(goal) in (None, mentioned)
+        about = _task_of(goal)
         involved = (goal.receiver, *(self._involved.get(about, ()) if about is not None else ()))
         if isinstance(record, EventRecord):
             return record.peer in involved if record.peer else isinstance(goal.message, _ENDINGS)
         if isinstance(record.message, ClientDisconnect | WorkerDisconnectNotification):
             shutdown = record.message == ClientDisconnect(DisconnectType.SHUTDOWN)
             return record.sender in involved or (shutdown and isinstance(goal.message, _ENDINGS))
-        return record.sender == goal.receiver or (
-            about is not None and about == getattr(record.message, "task_id", None)
-        )
+        return record.sender == goal.receiver or (about is not None and about == _task_of(record))
 
     def _read(self, judge: PartyJudge, index: int) -> list[Violation]:
         self._steps += 1
         if self._steps > MOST_STEPS:
             raise Undecided(self._findings)
         return judge.read(self._seen[index].record)
-
-
-def _is_message(seen: Seen) -> bool:
-    return isinstance(seen.record, MessageRecord)
 
 
 def _give_up(stack: list[_Choice], likely: bool) -> None:
@@ -313,20 +367,27 @@ def _give_up(stack: list[_Choice], likely: bool) -> None:
 
 def _asks_for(record: Record, goal: Record) -> bool:
     """Whether what the party received is most likely why it sent something that it could have sent unasked."""
-    if isinstance(record, EventRecord) and record.task:
-        return record.task == (goal.task if isinstance(goal, EventRecord) else getattr(goal.message, "task_id", b""))
-    if not isinstance(record, MessageRecord) or not isinstance(goal, MessageRecord):
+    about = _task_of(goal)
+    if isinstance(record, EventRecord):
+        return bool(record.task) and record.task == about
+    if not isinstance(goal, MessageRecord):
         return False
-    about = getattr(goal.message, "task_id", None)
     match goal.message:
         case TaskCancel():
-            return isinstance(record.message, TaskCancel) and record.message.task_id == about
+            return isinstance(record.message, TaskCancel) and _task_of(record) == about
         case TaskCancelConfirm() if record.sender == goal.receiver:
-            return isinstance(record.message, TaskCancel | Task) and record.message.task_id == about
+            return isinstance(record.message, TaskCancel | Task) and _task_of(record) == about
         case ClientDisconnect() if record.sender == goal.receiver:
             return isinstance(record.message, ClientHeartbeat | WorkerHeartbeat)
         case _:
             return False
+
+
+def _task_of(record: Record) -> bytes | None:
+    if isinstance(record, EventRecord):
+        return record.task or None
+    task: bytes | None = getattr(record.message, "task_id", None)
+    return task
 
 
 def _same(one: PartyJudge, other: PartyJudge) -> bool:

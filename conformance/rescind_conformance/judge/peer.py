@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from rescind.messages import ClientHeartbeat, Message, WorkerHeartbeat
+from rescind.messages import ClientHeartbeat, ClientHeartbeatEcho, Message, WorkerHeartbeat, WorkerHeartbeatEcho
 from rescind.trace import describe
 from rescind_conformance.judge.records import EventKind, EventRecord, Record, Violation
 
@@ -42,6 +43,13 @@ class PeerJudge(ABC):
         self._at = ""
         self._found: list[Violation] = []
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """Its books, down to each entry; what never changes is shared."""
+        other = object.__new__(type(self))
+        for name, value in vars(self).items():
+            setattr(other, name, value if name == "_names" else _copied(value))
+        return other
+
     def read(self, record: Record) -> list[Violation]:
         """Take one record; what it breaks."""
         self._at = record.at
@@ -66,6 +74,18 @@ class PeerJudge(ABC):
             self._break(self._FIRST_OF_ALL, "has not sent a heartbeat")
         self._at_rest()
         return self._take()
+
+    def may_hurry(self, record: Record) -> bool:
+        """Implements `Hurrying`: heartbeats, their echoes, and events that mean nothing to it."""
+        if isinstance(record, EventRecord):
+            return record.event is EventKind.UNSEEN
+        match record.message:
+            case ClientHeartbeat() | WorkerHeartbeat() if record.sender == record.at:
+                return self._introduced and not self._gone and not self._without_effect
+            case ClientHeartbeatEcho() | WorkerHeartbeatEcho():
+                return record.sender != record.at and not self._without_effect
+            case _:
+                return False
 
     @abstractmethod
     def _on_event(self, record: EventRecord) -> None: ...
@@ -106,3 +126,9 @@ class PeerJudge(ABC):
 
 
 _GONE = {"T4": "its connection has dropped", "W4.2": "it has said good-bye"}
+
+
+def _copied(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: copy.copy(each) for key, each in value.items()}
+    return list(value) if isinstance(value, list) else value

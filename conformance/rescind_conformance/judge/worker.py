@@ -39,7 +39,7 @@ from rescind.messages import (
     WorkerHeartbeatEcho,
 )
 from rescind_conformance.judge.peer import PeerJudge
-from rescind_conformance.judge.records import EventKind, EventRecord
+from rescind_conformance.judge.records import EventKind, EventRecord, MessageRecord, Record
 from rescind_conformance.judge.worker_books import (
     ASKED,
     CANCEL_FAILED,
@@ -100,6 +100,16 @@ class WorkerJudge(PeerJudge):
         self._leaving = ""
         """The requirement by which it has to end what runs."""
         self._owes_goodbye = False
+
+    def may_hurry(self, record: Record) -> bool:
+        """Implements `Hurrying`: beside what every peer may hurry, `cancelNotFound` if nothing else is to be said."""
+        if isinstance(record, MessageRecord) and isinstance(record.message, TaskCancelConfirm):
+            task = self._tasks.get(record.message.task_id)
+            if task is None or task.phase is not Phase.ABSENT or task.silenced or self._gone:
+                return False
+            only = all(asked.answers == (NOT_FOUND,) and not asked.optional for asked in task.asked)
+            return record.message.cancel_confirm_type == NOT_FOUND and len(task.asked) > 0 and only
+        return super().may_hurry(record)
 
     # --- what happens to it
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import pytest
 
-from rescind import client_table, scheduler_table, worker_table
+from rescind import client_machine, client_table, scheduler_machine, scheduler_table, worker_machine, worker_table
 from rescind.client_machine import ClientMachine, ReleaseResult
 from rescind.client_machine import Event as ClientEvent
 from rescind.client_machine import Instruction as ClientInstruction
@@ -25,6 +26,12 @@ from rescind_conformance.explorer.counterexample import Counterexample, countere
 from rescind_conformance.explorer.scenario import Scenario
 from rescind_conformance.explorer.system import System
 from rescind_conformance.explorer.walk import walk
+
+_PLACES: Mapping[type, tuple[Any, Any]] = {
+    TaskState: (scheduler_machine, scheduler_table),
+    FutureState: (client_machine, client_table),
+    AssignmentState: (worker_machine, worker_table),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +50,13 @@ class Fault:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Change the tables, for one test."""
         for key, row in self.rows.items():
-            table: Any = {
-                TaskState: scheduler_table,
-                FutureState: client_table,
-                AssignmentState: worker_table,
-            }[type(key[0])]
+            machine, table = _PLACES[type(key[0])]
+            rows = dict(machine.TRANSITIONS)
             if row is None:
-                monkeypatch.delitem(table.TRANSITIONS, key)
+                del rows[key]
             else:
-                monkeypatch.setitem(table.TRANSITIONS, key, table.Transition(*row))
+                rows[key] = table.Transition(*row)
+            monkeypatch.setattr(machine, "TRANSITIONS", rows)
 
 
 @cache

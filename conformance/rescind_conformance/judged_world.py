@@ -19,15 +19,14 @@ class JudgedWorld(PlayedScheduler):
         self._at_rest = False
 
     def audit(self) -> None:
-        """Where the case has found a departure this says nothing: it would most likely be the same one."""
+        """Where the case has found a departure this says nothing: it would most likely be the same one. Of what the
+        judge finds only the first is told: what comes after that may be its consequence.
+        """
         if self.departures:
             return
         judged = self._judged()
-        known: set[str] = set()
-        for violation, position in judged.findings:
-            if violation.requirement not in known:
-                known.add(violation.requirement)
-                self.depart(violation.requirement, f"seen in the trace: {violation.text}", position=position)
+        for violation, position in judged.findings[:1]:
+            self.depart(violation.requirement, f"seen in the trace: {violation.text}", position=position)
         if judged.undecided:
             self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, UNDECIDED))
 

@@ -186,18 +186,17 @@ class World(Findings):
         self._at_rest = not self.stopping
 
     def audit(self) -> None:
-        """Where the case has found a departure this says nothing: it would most likely be the same one."""
+        """Where the case has found a departure this says nothing: it would most likely be the same one. Of what the
+        judge finds only the first is told: what comes after that may be its consequence.
+        """
         if self.departures:
             return
-        known: set[str] = set()
         unheard = [peer.name for peer in (*self.clients, *self.workers) if not peer.living]
         judged = judge_scheduler_of(
             self.trace, self.names, unheard=unheard, at_rest=self._at_rest, goodbyes_may_be_late=True
         )
-        for violation, position in judged.findings:
-            if violation.requirement not in known:
-                known.add(violation.requirement)
-                self.depart(violation.requirement, f"seen in the trace: {violation.text}", position=position)
+        for violation, position in judged.findings[:1]:
+            self.depart(violation.requirement, f"seen in the trace: {violation.text}", position=position)
         if judged.undecided:
             self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, UNDECIDED))
 

@@ -45,17 +45,14 @@ def judge_client_of(
     *,
     features: Collection[str],
     at_rest: bool,
-    tells_releases: bool = False,
 ) -> Audit:
     """What a client broke for certain, under each of its routing ids.
 
     `features` are its adapter's. Frames that have no meaning are ones that must be dropped (M1, M3). `at_rest`: the
-    trace ends when nothing is on its way any more. `tells_releases`: each result whose payloads were released by the
-    end is told of.
+    trace ends when nothing is on its way any more.
     """
-    events = (*_EVENTS, EventKind.RESULT_RELEASED) if tells_releases else _EVENTS
     lives = _Reader(trace, free_force="force" not in features).lives
-    return lives.judge(lambda: ClientJudge(events, names), at_rest=at_rest, end=len(trace))
+    return lives.judge(lambda: ClientJudge(_EVENTS, names), at_rest=at_rest, end=len(trace))
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,41 +198,50 @@ class _Run:
         self._results: list[CaseResult] = []
         self._subjects: list[Subject] = []
         self._error: BaseException | None = None
+        self._ended = threading.Semaphore(0)
+        """Counts the jobs that have ended."""
 
     def run(self) -> tuple[list[CaseResult], Subject]:
         jobs = [threading.Thread(target=self._job) for _ in range(min(self._plan.jobs, len(self._queue)))]
         try:
             for job in jobs:
                 job.start()  # within: a signal may come before the last has begun
-            for job in jobs:
-                while job.is_alive():
-                    job.join(0.2)  # in pieces, so that a signal is handled
+            # Not by joining them: Python 3.11 takes a thread for ended if a signal's exception comes out of `join`.
+            for _ in jobs:
+                while not self._ended.acquire(timeout=0.2):  # in pieces, so that a signal is handled
+                    pass
         finally:
             self._stop.set()
             for job in jobs:
-                if job.is_alive():
+                if job.ident is not None:
                     job.join()
         if self._error is not None:
             raise self._error
         return self._results, self._subjects[0]
 
     def _job(self) -> None:
-        recorder = Recorder()
         try:
-            with self._open_subject() as subject:
-                self._subjects.append(subject)
-                conversation = Conversation(recorder.context, self._plan.deadline, self._stop)
-                while (taken := self._take()) is not None:
-                    case, repetition, upcoming = taken
-                    result = play_case(conversation, recorder, subject, case, upcoming)
-                    self._note(case, replace(result, repetition=repetition))
+            recorder = Recorder()
+            try:
+                self._play(recorder)
+            finally:
+                recorder.context.destroy(linger=0)
         except Interrupted:
             pass
         except BaseException as error:
             self._error = self._error or error
             self._stop.set()
         finally:
-            recorder.context.destroy(linger=0)
+            self._ended.release()
+
+    def _play(self, recorder: Recorder) -> None:
+        with self._open_subject() as subject:
+            self._subjects.append(subject)
+            conversation = Conversation(recorder.context, self._plan.deadline, self._stop)
+            while (taken := self._take()) is not None:
+                case, repetition, upcoming = taken
+                result = play_case(conversation, recorder, subject, case, upcoming)
+                self._note(case, replace(result, repetition=repetition))
 
     def _take(self) -> tuple[Case, int, list[Case]] | None:
         with self._lock:

@@ -83,9 +83,9 @@ DROP, SILENCE, FENCE = note(DROPS, SCHEDULER), note(FALLS_SILENT, SCHEDULER), no
 LIMIT = called(limit=f"cancel(T1, {LIMITED} 1 s)")
 
 
-def audited(trace: list[Entry], *, at_rest: bool = True, tells_releases: bool = False, force: bool = True) -> Audit:
+def audited(trace: list[Entry], *, at_rest: bool = True, force: bool = True) -> Audit:
     features = {"force"} if force else set()
-    return judge_client_of(trace, NAMES, features=features, at_rest=at_rest, tells_releases=tells_releases)
+    return judge_client_of(trace, NAMES, features=features, at_rest=at_rest)
 
 
 def broken(trace: list[Entry], *, at_rest: bool = True) -> list[str]:
@@ -174,16 +174,6 @@ def test_a_violation_is_placed_at_the_message_that_shows_it() -> None:
     first = audited(trace).findings[0]
     assert (first.violation.requirement, first.position) == ("C3.1", 6)
     assert "returns False from cancel() of T1" in first.violation.text
-
-
-@pytest.mark.parametrize("requirement", ["C3.2", "C9.2"])
-def test_a_result_that_is_not_released(requirement: str) -> None:
-    late = [confirm(CANCELED)] if requirement == "C9.2" else []
-    trace = [*ROUND, *late, got(RESULT), returned(True), settled("cancelled"), FENCE]
-    released = event(EventKind.RESULT_RELEASED, T1)
-    assert audited(trace).findings == []
-    assert [one.violation.requirement for one in audited(trace, tells_releases=True).findings] == [requirement]
-    assert audited([*trace, released], tells_releases=True).findings == []
 
 
 def test_a_client_that_chooses_force_itself() -> None:

@@ -33,11 +33,6 @@ Endpoint = Annotated[str, typer.Option(help="ZeroMQ endpoint of the scheduler.")
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, not only what goes wrong.")]
 
 
-def main() -> None:
-    """Run the command; exit status 0 for success, 1 for a failed check, 2 for what could not run."""
-    whole_app()()
-
-
 @cache
 def whole_app() -> typer.Typer:
     """Every command. The suite is imported here, because workers that it starts by the hundred do not need it."""

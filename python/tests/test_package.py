@@ -69,3 +69,21 @@ def test_the_readme_gives_the_commands_that_ci_runs() -> None:
     commands = re.findall(r"^python3 -m venv .+$", readme, re.MULTILINE)
     assert len(commands) == 2
     assert commands[1] in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("module", ["rescind.cli", "rescind_conformance.cli"])
+def test_ctrl_c_while_the_command_is_imported_gives_no_traceback(module: str) -> None:
+    """An import hook stands for the moment at which Ctrl-C comes."""
+    code = f"""
+import runpy, sys
+
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupts())
+runpy.run_module("rescind", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from rescind_conformance.audit import judge_scheduler_of
@@ -84,13 +84,16 @@ class LiveSession:
     For one thread. Use as a context: it ends what it has started.
     """
 
-    def __init__(self, scenario: Scenario, subject: Subject, deadline: float) -> None:
-        """`scenario` must be `drivable`. `deadline`: seconds after which a missing echo is taken as missing."""
+    def __init__(self, scenario: Scenario, subject: Subject, deadline: float, show: Callable[[int], None]) -> None:
+        """`scenario` must be `drivable`. `deadline`: seconds after which a missing echo is taken as missing.
+        `show` is called after each order with the number of those that were driven.
+        """
         self.system = System(scenario)
         self.result = LiveResult(scenario.name)
         self._subject = subject
         self._recorder = Recorder()
         self._deadline = deadline
+        self._show = show
         self._conversation = Conversation(self._recorder.context, deadline, threading.Event())
         self._world: World | None = None
 
@@ -131,6 +134,7 @@ class LiveSession:
         else:
             self._subject.leave(self._world)
             self._world = None
+        self._show(self.result.orders)
         return found
 
     def _takes_leave(self, peers: LivePeers) -> bool:

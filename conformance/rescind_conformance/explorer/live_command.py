@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -22,6 +19,7 @@ from rescind_conformance.console_report import print_report
 from rescind_conformance.explorer.live import LiveResult, LiveSession, drivable
 from rescind_conformance.explorer.live_breadth import drive_by_length
 from rescind_conformance.explorer.live_random import drive_at_random
+from rescind_conformance.explorer.processes import Crew
 from rescind_conformance.explorer.scenario import Scenario
 from rescind_conformance.explorer.scenarios import LARGE, SCENARIOS
 from rescind_conformance.process import SubjectUnavailable
@@ -40,6 +38,9 @@ class _Work:
     seed: int | None
     """None: by length."""
     deadline: float
+
+
+_Drivers: TypeAlias = Crew[_Work, tuple[str, int], LiveResult]
 
 
 def orders_command(
@@ -84,9 +85,10 @@ def orders_command(
     try:
         with opener() as opened:
             described = (opened.name, opened.version, opened.replay_options)
-        for result in _with_progress(_run(work, jobs if endpoint is None else 1), orders, console):
+        crew: _Drivers = Crew(_drive, work, jobs if endpoint is None else 1)
+        for result in _with_progress(crew, orders, console):
             results[result.scenario] = result
-    except SubjectUnavailable as error:
+    except (SubjectUnavailable, ChildProcessError) as error:
         fail(str(error))
     console.print(_table(results))
     found = _shortest(results)
@@ -97,6 +99,8 @@ def orders_command(
     if report is not None and found:
         write_report(report, [summary])
         console.print(f"The report: {report / 'report.html'}", highlight=False, soft_wrap=True)
+    if crew.interrupted:
+        fail("interrupted: what is shown had been driven by then")
     raise typer.Exit(1 if summary.unexpected else 0)
 
 
@@ -111,47 +115,31 @@ def _chosen(names: Sequence[str]) -> list[Scenario]:
     return [driven for one in wanted if (driven := drivable(one)) is not None]
 
 
-def _run(work: Sequence[_Work], jobs: int) -> Iterator[LiveResult]:
-    """Do all of it in processes, what each has found, as it is done."""
-    # Not forked: ZeroMQ's threads and ours would not come along.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts) as pool:
-        waiting: set[Future[LiveResult]] = {pool.submit(_drive, one) for one in work}
-        try:
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for one in done:
-                    yield one.result()
-        except BaseException:
-            for process in list(pool._processes.values()):
-                process.terminate()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
-    end_on_signals()
-
-
-def _drive(work: _Work) -> LiveResult:
+def _drive(work: _Work, show: Callable[[tuple[str, int]], None]) -> LiveResult:
+    scenario = work.scenario
     with (
         scheduler_opener(work.subject, work.endpoint)() as subject,
-        LiveSession(work.scenario, subject, work.deadline) as session,
+        LiveSession(scenario, subject, work.deadline, lambda driven: show((scenario.name, driven))) as session,
     ):
-        if work.seed is None:
-            return drive_by_length(session, work.orders)
-        return drive_at_random(session, work.orders, work.seed)
+        try:
+            if work.seed is None:
+                return drive_by_length(session, work.orders)
+            return drive_at_random(session, work.orders, work.seed)
+        except KeyboardInterrupt:
+            return session.result
 
 
-def _with_progress(results: Iterator[LiveResult], orders: int, console: Console) -> Iterator[LiveResult]:
-    driven = 0
+def _with_progress(crew: _Drivers, orders: int, console: Console) -> Iterator[LiveResult]:
+    driven: dict[str, int] = {}
     with Progress(BarColumn(), TextColumn("{task.description}"), console=console, transient=True) as bars:
         bar = bars.add_task("starting", total=orders)
-        for result in results:
-            driven += result.orders
-            bars.update(bar, completed=driven, description=f"{driven:,} of {orders:,} orders")
-            yield result
+
+        def show(progress: tuple[str, int]) -> None:
+            driven.update([progress])
+            done = sum(driven.values())
+            bars.update(bar, completed=done, description=f"{done:,} of {orders:,} orders")
+
+        yield from crew.run(show)
 
 
 def _shortest(results: Mapping[str, LiveResult]) -> list[CaseResult]:
@@ -174,10 +162,10 @@ def _table(results: Mapping[str, LiveResult]) -> Table:
     table.add_column("Scenario", no_wrap=True)
     for heading in ("Orders", "Distinct", "Messages", "Broken"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("Complete", no_wrap=True)  # every order of up to so many messages, or every order
     for name, one in results.items():
         counts = [f"{number:,}" for number in (one.orders, len(one.inputs), one.messages, one.broken)]
-        depth = "" if one.depth is None else f"all orders of up to {one.depth} messages"
+        depth = "" if one.depth is None else f"to {one.depth} messages"
         table.add_row(name, *counts, "all orders" if one.closed else depth)
     return table
 

@@ -69,7 +69,8 @@ def orders_command(
     been driven or `--orders` in all. For each requirement that is broken first in some order, the shortest such order
     is shown, and with `--report` written as a replay file.
 
-    Exit status: 0 nothing is broken (or only what is known), 1 something is, 2 could not run.
+    Exit status: 0 nothing is broken (or only what is known), 1 something is, 2 could not run, or was
+    interrupted (what was driven by then is told).
 
     Example: `rescind conformance orders --subject reference --orders 20000`
     """

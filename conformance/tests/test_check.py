@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from rescind.messages import (
     ClientDisconnect,
     ClientHeartbeat,
     ClientHeartbeatEcho,
+    DisconnectType,
     Message,
     Task,
     TaskCancel,
@@ -25,7 +27,7 @@ from rescind.messages import (
 )
 from rescind.trace import TraceEvent, TraceRecord, TraceWriter, read_trace
 
-C, W, S = "Client|a|1", "Worker|w|1", "scheduler"
+C, W, W2, S = "Client|a|1", "Worker|w|1", "Worker|w|2", "scheduler"
 T1, T2 = b"1" * 16, b"2" * 16
 CANCELED, FAILED, _ = CancelConfirmType
 
@@ -147,7 +149,23 @@ def test_the_first_is_enough_and_standard_input_is_read(monkeypatch: pytest.Monk
     [
         ("", "is empty"),
         ("nonsense\n", "line 1 of the trace is not a record"),
-        ('{"time": 1, "at": "scheduler", "event": "party"}\n', "line 1: no such event"),
+        ('{"time": 1, "at": "scheduler", "event": "party"}\n', "line 1: no such event: 'party'"),
+        ('{"time": 1, "at": "scheduler", "event": "unseen", "peer": "a"}\n', "line 1: no such event: 'unseen'"),
+        ('{"time": 1, "at": "scheduler", "event": "peer lost"}\n', "line 1: 'peer lost' has no 'peer'"),
+        ('{"time": 1, "at": "scheduler", "event": "peer lost", "peer": ["a"]}\n', "cannot have the peer ['a']"),
+        ('{"time": 1, "at": "a", "event": "peer lost", "peer": "b"}\n', "'peer lost' is no event of a"),
+        ('{"time": 1, "at": "scheduler", "event": "settled", "task": "11"}\n', "is no event of scheduler"),
+        (
+            '{"time": 1, "at": "a", "event": "settled", "task": "11", "outcome": "lost"}\n',
+            "have the outcome 'lost'",
+        ),
+        (
+            '{"time": 1, "at": "a", "event": "settled", "task": "no", "outcome": "finished"}\n',
+            "non-hexadecimal",
+        ),
+        ('{"time": 1, "at": "a", "event": "cancel called", "task": "11", "call": "x"}\n', "cannot have the call 'x'"),
+        ('{"time": 1, "at": "a", "event": "cancel called", "task": "11", "call": true}\n', "cannot have the call True"),
+        ('{"time": 1, "at": "a", "event": "cancel returned", "task": "11", "call": 1}\n', "has no 'value'"),
         ('{"time": 1, "at": "x", "from": "a", "to": "scheduler", "malformed": ""}\n', "line 1: x neither sent nor"),
         ('{"time": 1, "at": "a", "from": "a", "to": "b", "malformed": ""}\n', "neither to nor from the scheduler"),
     ],
@@ -169,3 +187,67 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     path = Path(written(tmp_path, records))
     assert read_trace(path.read_text().splitlines()) == records
     assert all(isinstance(json.loads(line), dict) for line in path.read_text().splitlines())
+
+
+# A scheduler without records of its own
+
+
+def at_peers(said: list[tuple[str, str, Message]]) -> list[TraceRecord | TraceEvent]:
+    """The records of clients and workers."""
+    ends = (({sender, receiver} - {S}, (sender, receiver, message)) for sender, receiver, message in said)
+    return [TraceRecord(float(number), *one, at=min(at)) for number, (at, one) in enumerate(ends)]
+
+
+LOST_BY_SILENCE: list[tuple[str, str, Message]] = [
+    *SAID[:6],
+    (W2, S, WorkerHeartbeat(queue_size=1)),
+    (S, W2, Task(T1)),
+    (S, W2, WorkerHeartbeatEcho()),
+    (W2, S, TaskResult(T1)),
+    (S, C, TaskResult(T1)),
+    (W, S, WorkerHeartbeat(queue_size=1)),
+    (S, W, ClientDisconnect()),
+]
+SHUT_DOWN: list[tuple[str, str, Message]] = [
+    *SAID[:7],
+    (S, C, TaskCancelConfirm(T2, CANCELED)),
+    (S, W, ClientDisconnect(DisconnectType.SHUTDOWN)),
+    (S, C, TaskCancelConfirm(T1, CANCELED)),
+]
+
+
+def said_of_the_scheduler(path: str, *options: str) -> tuple[list[str], str]:
+    """The requirements that it is told to break, and the last line. (The peers' events are not in these traces.)"""
+    output = checked(path, *options)[1].splitlines()
+    return [line.split()[2] for line in output if re.match(r"line \d+: \S+ \S+ S ", line)], output[-1]
+
+
+@pytest.mark.parametrize("said", [LOST_BY_SILENCE, SHUT_DOWN], ids=["a time-out", "an operator"])
+def test_what_no_peer_can_see_may_have_happened(tmp_path: Path, said: list[tuple[str, str, Message]]) -> None:
+    broken, summary = said_of_the_scheduler(written(tmp_path, at_peers(said)), "--all-peers", "--at-rest")
+    assert broken == []
+    assert summary.endswith("and scheduler from outside.")
+
+
+def test_what_no_order_explains_is_broken(tmp_path: Path) -> None:
+    """Nobody has asked for what the second worker gets."""
+    said = [*LOST_BY_SILENCE[:7], *LOST_BY_SILENCE[8:]]
+    assert said_of_the_scheduler(written(tmp_path, at_peers(said)), "--all-peers")[0] == ["S8.1"]
+
+
+def test_of_some_peers_alone_no_scheduler_is_judged(tmp_path: Path) -> None:
+    """That the others said nothing cannot be known."""
+    path = written(tmp_path, at_peers([one for one in SAID if W in one[:2]]))
+    assert said_of_the_scheduler(path, "--at-rest")[0] == []
+    assert "scheduler was not judged: it has no records of its own" in checked(path, "--at-rest")[1]
+    assert said_of_the_scheduler(path, "--all-peers")[0] != []
+
+
+def test_a_stranger_hides_nothing(tmp_path: Path) -> None:
+    """A frame of somebody who is neither client nor worker; what is missing at the end is found all the same."""
+    stranger = TraceRecord(0.0, "somebody", S, None, "no message")
+    path = written(tmp_path, [*trace_of(SAID[:12]), stranger])
+    status, output = checked(path, "--at-rest")
+    assert status == 1
+    assert "line 13: S3.1 MUST: S has not sent C1 TaskCancelConfirm T2 canceled" in output
+    assert "somebody was not judged: nothing tells whether it is a client or a worker" in output

@@ -13,6 +13,7 @@ import typer
 
 from rescind.trace import PeerNames, TraceEvent, TraceRecord, describe, parse_record
 from rescind_conformance.command_line import COULD_NOT_RUN, fail
+from rescind_conformance.judge.records import SCHEDULER
 from rescind_conformance.judge.trace_check import BadTrace, Found, TraceCheck
 from rescind_conformance.peers import task_id_of
 from rescind_conformance.requirements import load_requirements
@@ -28,6 +29,13 @@ def check(
     at_rest: Annotated[
         bool, typer.Option("--at-rest", help="Nothing was on its way at its end: what is missing then is found, too.")
     ] = False,
+    all_peers: Annotated[
+        bool,
+        typer.Option(
+            "--all-peers",
+            help="The trace has the records of each of the scheduler's peers: judge it from outside, if it has none.",
+        ),
+    ] = False,
     first: Annotated[bool, typer.Option("--first", help="Stop at the first violation.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the requirements' texts.")] = False,
 ) -> None:
@@ -35,13 +43,13 @@ def check(
 
     Each party whose own records are in the trace is judged by them, as they come; so a live run can be piped in. Its
     peers are judged from outside, at the end: a violation is told only if every order that their messages may have
-    had there has one.
+    had there has one. A scheduler without records of its own is judged so with --all-peers.
 
     Example: `rescind scheduler --trace run.jsonl`, then `rescind check run.jsonl`
 
     Exit status: 0 nothing is broken, 1 something is, 2 the trace cannot be read.
     """
-    checking = TraceCheck()
+    checking = TraceCheck(all_peers)
     story = _Story()
     broken = 0
     try:
@@ -70,8 +78,11 @@ def _findings(stream: TextIO, checking: TraceCheck, story: _Story, at_rest: bool
 
 
 def _conclude(checking: TraceCheck, broken: int) -> None:
-    others = len(checking.others())
-    judged = ", ".join(checking.judged) + (f", and {others} of its peers from outside" if others else "")
+    for party, why in checking.unjudged.items():
+        typer.echo(f"{party} was not judged: {why}.")
+    others = [party for party in checking.others() if party not in checking.unjudged]
+    outside = others if others == [SCHEDULER] else [f"{len(others)} of its peers"]
+    judged = ", ".join(checking.judged) + (f", and {outside[0]} from outside" if others else "")
     count = "1 violation" if broken == 1 else f"{broken or 'no'} violations"
     typer.echo(f"{count} in {checking.lines} records of {judged}.")
 

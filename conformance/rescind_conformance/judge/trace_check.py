@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
 from rescind.messages import (
     ClientHeartbeat,
@@ -28,6 +27,7 @@ from rescind_conformance.judge.records import (
     Violation,
 )
 from rescind_conformance.judge.scheduler import SchedulerJudge
+from rescind_conformance.judge.trace_events import event_record
 from rescind_conformance.judge.worker import WORKER_EVENTS, WorkerJudge
 
 _SAYS = {
@@ -55,14 +55,18 @@ class Found:
 class TraceCheck:
     """Reads a trace record by record. Not thread-safe.
 
-    A party with records of its own is judged as it goes; a peer that is only seen by others at the end (`finish`).
+    A party with records of its own is judged as it goes; one that is only seen by others at the end (`finish`).
     """
 
+    all_peers: bool = False
+    """The trace has the records of all the scheduler's peers, so that a scheduler can be judged by them."""
     names: dict[bytes, str] = field(default_factory=dict)
     """Names for tasks: T1, T2... in the order in which they come."""
     lines: int = 0
     undecided: list[str] = field(default_factory=list)
     """Parties that could not be judged to the end, since too many orders are possible."""
+    unjudged: dict[str, str] = field(default_factory=dict)
+    """Parties that could not be judged at all, and why."""
     _judges: dict[str, PartyJudge] = field(default_factory=dict)
     _records: list[tuple[int, Record]] = field(default_factory=list)
 
@@ -87,7 +91,12 @@ class TraceCheck:
             for party, judge in self._judges.items():
                 found += [Found(self.lines, party, one) for one in judge.rest()]
         for party in self.others():
-            found += self._from_outside(party, at_rest)
+            if party == SCHEDULER and not self.all_peers:
+                self.unjudged[party] = "it has no records of its own; --all-peers if each of its peers has"
+            elif party != SCHEDULER and not _role(party, [record for _, record in self._records]):
+                self.unjudged[party] = "nothing tells whether it is a client or a worker"
+            else:
+                found += self._from_outside(party, at_rest)
         return found
 
     def others(self) -> list[str]:
@@ -101,7 +110,8 @@ class TraceCheck:
         return sorted(ends - self._judges.keys())
 
     def _from_outside(self, party: str, at_rest: bool) -> Iterator[Found]:
-        seen, lines = [], []
+        seen = list(self._unseen_events()) if party == SCHEDULER else []
+        lines = [0] * len(seen)
         for line, record in self._records:
             if isinstance(record, MessageRecord) and party in (record.sender, record.receiver):
                 own = MessageRecord(party, record.sender, record.receiver, record.message, record.note)
@@ -116,6 +126,15 @@ class TraceCheck:
         for finding in findings:
             line = lines[finding.index] if finding.index < len(lines) else self.lines
             yield Found(line, party, finding.violation)
+
+    def _unseen_events(self) -> Iterator[Seen]:
+        """What may have happened at a scheduler at any moment, or not at all (S9.1, S9.10)."""
+        events = [EventRecord(SCHEDULER, kind) for kind in (EventKind.CLOSE_REQUESTED, EventKind.GRACE_OVER)]
+        events += [EventRecord(SCHEDULER, EventKind.PEER_LOST, peer=peer) for peer in self.judged]
+        dropped = {record.at for _, record in self._records if _has_dropped(record)}
+        events += [EventRecord(SCHEDULER, EventKind.UNSEEN, peer=peer) for peer in sorted(dropped)]
+        for event in events:
+            yield Seen(event, f"{event.event} {event.peer}", came=False, optional=event.event is not EventKind.UNSEEN)
 
     def _judge(self, party: str, first: Record | None) -> PartyJudge:
         """A judge of this party, which has these records; None: seen from outside, so without its events."""
@@ -139,17 +158,16 @@ class TraceCheck:
                 self.names.setdefault(record.message.task_id, f"T{len(self.names) + 1}")
             return MessageRecord(at, record.sender, record.receiver, record.message, record.note)
         try:
-            return _event(record)
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadTrace(f"line {self.lines}: no such event: {error}") from error
+            return event_record(record)
+        except ValueError as error:
+            raise BadTrace(f"line {self.lines}: {error}") from error
 
 
-def _event(record: TraceEvent) -> EventRecord:
-    values: dict[str, Any] = dict(record.details)
-    if "task" in values:
-        values["task"] = bytes.fromhex(values["task"])
-    known = {one.name for one in fields(EventRecord)}
-    return EventRecord(record.at, EventKind(record.event), **{name: values[name] for name in values if name in known})
+def _has_dropped(record: Record) -> bool:
+    """Whether a peer has lost its connection: what was sent to it then is not in the trace (T4)."""
+    if not isinstance(record, EventRecord):
+        return False
+    return record.event is EventKind.SCHEDULER_LOST and record.outcome == "dropped"
 
 
 def _role(party: str, records: Sequence[Record]) -> str:

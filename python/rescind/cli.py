@@ -74,6 +74,17 @@ def scheduler(
     run_directory: Annotated[
         Path | None, typer.Option(help="Keep the object store here; otherwise in a temporary directory.")
     ] = None,
+    object_storage_address: Annotated[
+        str | None,
+        typer.Option(
+            help="Keep payloads in Scaler's object storage server, which runs at this address, for example "
+            "tcp://127.0.0.1:6379 (ipc:// does for this package's clients and workers only); otherwise in a store "
+            "on this machine. Needs `rescind[opengris-scaler]`."
+        ),
+    ] = None,
+    advertised_object_storage_address: Annotated[
+        str | None, typer.Option(help="Where clients and workers reach that server, if it is another address.")
+    ] = None,
     trace: Annotated[Path | None, typer.Option(help="Append every message to this file, a JSON object a line.")] = None,
     verbose: Verbose = False,
 ) -> None:
@@ -104,6 +115,8 @@ def scheduler(
             rebalance_interval=rebalance_interval or None,
             grace=grace,
             run_directory=run_directory,
+            object_storage_address=object_storage_address,
+            advertised_object_storage_address=advertised_object_storage_address,
             trace=stream,
         )
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -34,7 +34,7 @@ from rescind.messages import (
 )
 from rescind.scheduler_link import SchedulerLink
 from rescind.serial_thread import SerialThread
-from rescind.store import open_store
+from rescind.store import ObjectStore, is_of_scaler, open_store
 
 logger = logging.getLogger(__name__)
 
@@ -89,12 +89,24 @@ class ClientSession:
             self._answered.wait(timeout)
             if self._storage is None:
                 raise ConnectionError(self._why_not_connected(timeout))
-            self._calls = CallStore(open_store(self._storage), self.identity)
+            self._calls = CallStore(self._open_store(self._storage), self.identity)
             # `keep_results` reads in that thread, perhaps when the scheduler has just removed the store.
             self.link.run_soon(self._calls.open_in_this_thread)
         except BaseException:
             self.leave_now()
             self.link.join()
+            raise
+
+    def _open_store(self, address: ObjectStorageAddress) -> ObjectStore:
+        store = open_store(address)
+        if not is_of_scaler(address):
+            return store
+        from rescind.scaler_payloads import AnnouncedStore
+
+        try:
+            return AnnouncedStore(store, self.identity, self.link.send_frame)
+        except BaseException:
+            store.close()
             raise
 
     def check_usable(self) -> None:

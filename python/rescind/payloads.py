@@ -9,9 +9,12 @@ import pickle
 import traceback
 import uuid
 from hashlib import blake2b, md5
-from typing import Any
+from typing import Any, Protocol
 
 import cloudpickle
+
+from rescind.messages import ObjectStorageAddress
+from rescind.store import ObjectStore, is_of_scaler
 
 
 def function_object_id(owner: bytes, pickled: bytes) -> bytes:
@@ -87,14 +90,68 @@ def dump_exception(error: BaseException) -> bytes:
     One that cannot be pickled, or not be made again where it is read, becomes a `RemoteError`. Never raises
     because of the exception.
     """
-    text = _quietly(lambda: "".join(traceback.format_exception(error)))
-    description = _quietly(lambda: repr(error)) or type(error).__name__
+    description, text = describe_exception(error)
     try:
         pickled = dump(error)
         pickle.loads(pickled)
     except Exception:
         pickled = None
     return pickle.dumps(_Carried(pickled, description, text))
+
+
+def describe_exception(error: BaseException) -> tuple[str, str]:
+    """Its `repr` and its formatted traceback. Never raises, whatever the exception does when it is asked."""
+    text = _quietly(lambda: "".join(traceback.format_exception(error)))
+    return _quietly(lambda: repr(error)) or type(error).__name__, text
+
+
+class OwnersFormat(Protocol):
+    """How the values of one client become bytes and the other way round."""
+
+    def dump(self, value: Any) -> bytes:
+        """The value as bytes. Raises whatever that raises."""
+
+    def load(self, data: bytes) -> Any:
+        """The value again. This runs code that the author of `data` chose. Raises whatever that raises."""
+
+
+class PayloadFormat(Protocol):
+    """How values become bytes and the other way round."""
+
+    def of(self, owner: bytes) -> OwnersFormat:
+        """The format of the client whose routing id is `owner`. Raises nothing yet."""
+
+    def dump_exception(self, error: BaseException) -> bytes:
+        """The exception as bytes that `pickle.loads` reads. Never raises because of the exception."""
+
+
+class OwnFormat:
+    """The format of payloads in the embedded store, the same for every client: the functions of this module."""
+
+    def of(self, owner: bytes) -> OwnersFormat:
+        """See `PayloadFormat`."""
+        return self
+
+    def dump(self, value: Any) -> bytes:
+        """See `dump`."""
+        return dump(value)
+
+    def load(self, data: bytes) -> Any:
+        """See `load`."""
+        return load(data)
+
+    def dump_exception(self, error: BaseException) -> bytes:
+        """See `dump_exception`."""
+        return dump_exception(error)
+
+
+def format_of(address: ObjectStorageAddress, store: ObjectStore) -> PayloadFormat:
+    """The format of the payloads in `store`, which is at `address`."""
+    if not is_of_scaler(address):
+        return OwnFormat()
+    from rescind.scaler_payloads import ScalerFormat
+
+    return ScalerFormat(store)
 
 
 def _quietly(describe: Any) -> str:

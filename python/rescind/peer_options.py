@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from rescind.messages import ObjectStorageAddress
+
 _LONGEST_NAME = 200
 """Bytes; a routing id has up to 255 (T1)."""
 _LONGEST_SECONDS = 10.0 * 365 * 86_400
@@ -19,6 +21,20 @@ def check_endpoint(endpoint: str, *, to_bind: bool = False) -> None:
     elif re.fullmatch(r"ipc://\S+", endpoint):
         return
     raise ValueError(f"{endpoint!r} is no endpoint: give one like tcp://127.0.0.1:6378 or ipc:///tmp/scheduler")
+
+
+def parse_storage_address(text: str) -> ObjectStorageAddress:
+    """The address of Scaler's object storage server, as its options write it."""
+    tcp = re.fullmatch(r"tcp://(\S+):([0-9]{1,5})", text)
+    if tcp is not None and 0 < int(tcp[2]) <= 0xFFFF:
+        return ObjectStorageAddress(tcp[1], int(tcp[2]), "tcp")
+    ipc = re.fullmatch(r"ipc://(\S+)", text)
+    if ipc is not None:
+        return ObjectStorageAddress(ipc[1], 0, "ipc")
+    raise ValueError(
+        f"{text!r} is no address of an object storage server: give one like tcp://127.0.0.1:6379; "
+        "TLS and web sockets are not supported"
+    )
 
 
 def check_name(name: str) -> None:

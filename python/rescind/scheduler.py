@@ -6,9 +6,7 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -16,8 +14,8 @@ import zmq
 
 from rescind import wire
 from rescind.messages import Message, ObjectStorageAddress
+from rescind.payload_keeper import keep_payloads, look_after
 from rescind.peer_options import check_endpoint, check_seconds
-from rescind.run_directory import RunDirectory
 from rescind.scheduler_machine import (
     Closed,
     CloseExpired,
@@ -37,8 +35,6 @@ from rescind.scheduler_machine import (
     Send,
     TimePassed,
 )
-from rescind.serial_thread import SerialThread
-from rescind.store import SqliteStore, StoreFailed
 from rescind.trace import TraceEvent, TraceRecord, TraceWriter
 
 logger = logging.getLogger(__name__)
@@ -47,8 +43,6 @@ _MAX_COMPLAINTS = 10_000
 """Peers and reasons that are counted apart, so that strangers cannot fill the memory."""
 _BATCH = 256
 """Messages handled between two looks at the timers: a flood must not starve them."""
-_STORE_BUSY_SECONDS = 10.0
-"""How long the object store is waited for when somebody else writes to it."""
 _FAREWELL_MILLISECONDS = 1000
 """How long the last messages may take to leave when the socket closes."""
 
@@ -78,15 +72,19 @@ class Scheduler:
         rebalance_interval: float | None = 1.0,
         grace: float = 5.0,
         run_directory: Path | None = None,
+        object_storage_address: str | None = None,
+        advertised_object_storage_address: str | None = None,
         trace: TextIO | None = None,
     ) -> None:
-        """Bind `endpoint` and open the embedded store.
+        """Bind `endpoint` and open the store.
 
         `rebalance_interval` and `grace` (of an orderly shutdown) are in seconds; None for the former
-        switches rebalancing off. `run_directory` keeps the store; without it a temporary directory
-        serves. What is in the store goes with the scheduler. `trace` receives every message as a JSON line.
-        Raises `ValueError` for an endpoint or times that cannot be, `EndpointInUse` when the endpoint cannot
-        be bound, `RunDirectoryUnusable`, `StorageNotFound`.
+        switches rebalancing off. `run_directory` keeps the embedded store; without it a temporary directory
+        serves. What is in the embedded store goes with the scheduler. `object_storage_address`: payloads are kept
+        in Scaler's object storage server there instead, which clients and workers reach at
+        `advertised_object_storage_address`, by default at the same one. `trace` receives every message as a JSON
+        line. Raises `ValueError` for an endpoint, addresses or times that cannot be, `EndpointInUse` when the
+        endpoint cannot be bound, `RunDirectoryUnusable`, `StorageNotFound`, `UnsupportedStorage`.
         """
         check_endpoint(endpoint, to_bind=True)
         settings = settings or SchedulerSettings()
@@ -102,16 +100,14 @@ class Scheduler:
         self._socket = self._context.socket(zmq.ROUTER)
         try:
             self.endpoint = self._bind(endpoint)
-            self._run_directory = RunDirectory(run_directory)
-        except OSError:
+            self._payloads = keep_payloads(run_directory, object_storage_address, advertised_object_storage_address)
+        except (OSError, ValueError):
             self._context.destroy(linger=0)
             raise
-        self._store = SqliteStore(self._run_directory.store, busy_seconds=_STORE_BUSY_SECONDS)
-        self._storekeeper = SerialThread("rescind-store")
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
-        address = ObjectStorageAddress(host=str(self._run_directory.store), port=0, scheme="sqlite")
+        address: ObjectStorageAddress = self._payloads.address
         self._machine = SchedulerMachine(replace(settings, object_storage_address=address))
         now = time.monotonic()
         check = min(1.0, settings.worker_timeout / 4, settings.client_timeout / 4)
@@ -186,6 +182,7 @@ class Scheduler:
                 if timer.event is TimePassed and not drained and now < timer.due + self._patience:
                     continue
                 timer.due = now + timer.interval
+                self._tell_workers_what_has_gone()
                 self._handle(TimePassed(now) if timer.event is TimePassed else RebalanceDue())
         if self._close_deadline is not None and now >= self._close_deadline:
             self._handle(CloseExpired())
@@ -216,14 +213,23 @@ class Scheduler:
                 self._count_dropped(Dropped(sender, error.reason, b""))
                 continue
             self._write_trace(_name(sender), "scheduler", message)
-            self._handle(Received(sender, message, frames[1], now))
+            received = Received(sender, message, frames[1], now)
+            look_after(self._payloads, self._machine, received, self._handle(received))
         return False
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: Event) -> list[Instruction]:
         if isinstance(event, CloseRequested | CloseExpired):
             self._write_event("close requested" if isinstance(event, CloseRequested) else "grace over")
+        done: list[Instruction] = []
         for instruction in self._machine.handle(event):
             self._carry_out(instruction)
+            done.append(instruction)
+        return done
+
+    def _tell_workers_what_has_gone(self) -> None:
+        for frame in self._payloads.news_for_workers():
+            for worker in self._machine.workers:
+                self._send_frame(worker, frame, None)
 
     def _carry_out(self, instruction: Instruction) -> None:
         match instruction:
@@ -237,25 +243,14 @@ class Scheduler:
                 logger.warning("lost, since it was silent for too long: %s", _name(peer))
                 self._write_event("peer lost", peer=_name(peer))
             case ReleaseOwner(owner):
-                self._in_store(partial(self._store.release_owner, owner))
+                self._payloads.release_owner(owner)
             case ReleaseObjects(object_ids):
-                self._in_store(partial(self._store.delete, None, object_ids))
+                self._payloads.release_objects(object_ids)
             case Closing():
                 logger.info("shutting down: %s", self._machine.counts)
                 self._close_deadline = time.monotonic() + self._grace
             case Closed():
                 self._closed = True
-
-    def _in_store(self, action: Callable[[], None]) -> None:
-        """Have the store do something, in its own thread: T5, clients may keep it busy for long."""
-
-        def attempt() -> None:
-            try:
-                action()
-            except StoreFailed as error:
-                logger.error("payloads of a peer that has gone stay in the store: %s", error)
-
-        self._storekeeper.post(attempt)
 
     def _send_frame(self, to: bytes, frame: bytes, message: Message | None) -> None:
         if self._trace is not None:
@@ -295,12 +290,9 @@ class Scheduler:
             logger.warning("dropped in all: %s", dict(self.dropped))
         self._socket.close(linger=_FAREWELL_MILLISECONDS)
         self._context.term()
-        self._storekeeper.close()
-        self._storekeeper.join()
-        self._store.close()
         self._wake_reader.close()
         self._wake_writer.close()
-        self._run_directory.close()
+        self._payloads.close()
 
 
 def _is_served(path: Path) -> bool:

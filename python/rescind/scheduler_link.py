@@ -60,7 +60,7 @@ class SchedulerLink:
         self._user = user
         self._heartbeat_interval = heartbeat_interval
         self._scheduler_timeout = scheduler_timeout
-        self._outbox: deque[Message | Callable[[], None]] = deque()
+        self._outbox: deque[Message | bytes | Callable[[], None]] = deque()
         self._lost: str | None = None
         self._ended = False
         self._context = zmq.Context()
@@ -101,6 +101,12 @@ class SchedulerLink:
         """Have `message` sent after those handed in before; never waits. Any thread."""
         if not self._ended:
             self._outbox.append(message)
+            self.wake()
+
+    def send_frame(self, frame: bytes) -> None:
+        """As `send`, a message that is encoded already."""
+        if not self._ended:
+            self._outbox.append(frame)
             self.wake()
 
     def run_soon(self, action: Callable[[], None]) -> None:
@@ -209,6 +215,8 @@ class SchedulerLink:
             each = self._outbox.popleft()
             if callable(each):
                 each()
+            elif isinstance(each, bytes):
+                self._socket.send(each, zmq.NOBLOCK)
             else:
                 self._socket.send(wire.encode(each), zmq.NOBLOCK)
 

@@ -8,7 +8,7 @@ serves real sockets, tests and explorers. What happens to a task is looked up in
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, KeysView
 from dataclasses import dataclass, field
 
 from rescind.messages import (
@@ -235,6 +235,16 @@ class SchedulerMachine:
         for task in self._tasks.values():
             counts[task.state.value] = counts.get(task.state.value, 0) + 1
         return counts
+
+    @property
+    def workers(self) -> KeysView[bytes]:
+        """The routing ids of the workers that are registered; a view, that is always of now."""
+        return self._workers.keys()
+
+    @property
+    def clients(self) -> KeysView[bytes]:
+        """The routing ids of the clients that are registered; a view, that is always of now."""
+        return self._clients.keys()
 
     # What a message means
 

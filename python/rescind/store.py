@@ -1,5 +1,7 @@
 """Where payloads (functions, arguments, results) are kept, and the embedded store: one SQLite file.
 
+The other store is Scaler's object storage server (`rescind.scaler_store`).
+
 Payloads are outside of the protocol. An object belongs to the client whose routing id is its owner;
 it is gone when that client releases it, or with everything else of the client when the client leaves.
 """
@@ -241,15 +243,28 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def open_store(address: ObjectStorageAddress) -> ObjectStore:
+def is_of_scaler(address: ObjectStorageAddress) -> bool:
+    """Whether it is the address of Scaler's object storage server, over TCP or a Unix socket."""
+    return address.scheme in ("tcp", "ipc")
+
+
+def open_store(address: ObjectStorageAddress, *, remembers: bool = True) -> ObjectStore:
     """The store at the address that a heartbeat's echo carries.
 
-    Raises `UnsupportedStorage` for a scheme other than `sqlite`, and `StorageNotFound` where it is not
-    on this machine.
+    `remembers`: see `rescind.scaler_store.ScalerStore`. Raises `UnsupportedStorage` for a scheme that is neither
+    `sqlite` nor one of Scaler's object storage server, and where the package that speaks to that is missing;
+    `StorageNotFound` where the embedded store is not on this machine, or nobody listens.
     """
-    if address.scheme != "sqlite":
-        raise UnsupportedStorage(
-            f"the scheduler keeps payloads in a store of the kind {address.scheme!r} "
-            f"(host {address.host!r}, port {address.port}); only 'sqlite' is supported: use this package's scheduler"
-        )
-    return SqliteStore(address.host, create=False)
+    if address.scheme == "sqlite":
+        return SqliteStore(address.host, create=False)
+    if is_of_scaler(address):
+        try:
+            from rescind.scaler_store import ScalerStore
+        except ImportError as error:
+            raise UnsupportedStorage(str(error)) from error
+        return ScalerStore(address, remembers=remembers)
+    raise UnsupportedStorage(
+        f"the scheduler keeps payloads in a store of the kind {address.scheme!r} "
+        f"(host {address.host!r}, port {address.port}); supported are 'sqlite', this package's own store on one "
+        "machine, and 'tcp' and 'ipc', Scaler's object storage server without TLS"
+    )

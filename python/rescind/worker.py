@@ -21,7 +21,7 @@ from rescind import wire
 from rescind.messages import Message, ObjectStorageAddress, Task, TaskResult, TaskResultType, WorkerHeartbeatEcho
 from rescind.payloads import result_object_id
 from rescind.peer_options import check_endpoint, check_name, check_times
-from rescind.store import ObjectStore, StorageNotFound, UnsupportedStorage, open_store
+from rescind.store import ObjectStore, StorageNotFound, UnsupportedStorage, is_of_scaler, open_store
 from rescind.worker_machine import (
     Dropped,
     EndProcess,
@@ -368,7 +368,9 @@ class _Life:
         if former is not None:
             former.close()
         try:
-            self._store = open_store(address)
+            self._store = open_store(address, remembers=False)
+            if is_of_scaler(address):
+                self._pool.import_scaler()
         except (UnsupportedStorage, StorageNotFound) as error:
             if is_new:
                 logger.error("no task can be run, and each is answered `failed`: %s", error)
@@ -383,6 +385,8 @@ class _Life:
                 self._events.append(Finished(task.task_id, TaskResultType.FAILED, ()))
             else:
                 result_id = self._result_ids[task.task_id]
+                # First the word: it must be known even if this worker ends before it can say so.
+                self._announce(task, result_id, gone=False)
                 self._pool.start(task, result_id, self._address, self._worker.routing_id)
         self._held.clear()
 
@@ -392,6 +396,16 @@ class _Life:
             return
         try:
             self._store.delete(task.source, [result_id])
+            self._announce(task, result_id, gone=True)
         except Exception as error:
             # Whatever ails the store must not keep the scheduler from its answer.
             logger.error("the result of task %s cannot be released: %s", task.task_id.hex(), error)
+
+    def _announce(self, task: Task, result_id: bytes, *, gone: bool) -> None:
+        """Tell the scheduler of a result in a store that knows no owners."""
+        if self._address is None or not is_of_scaler(self._address):
+            return
+        from rescind.scaler_payloads import Word, write_instruction
+
+        word = Word.DELETE if gone else Word.CREATE
+        self._connection.send(write_instruction(word, task.source, [result_id]))

@@ -6,6 +6,7 @@ every descriptor that it finds.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import pickle
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from rescind.message_pipe import MessagePipe
 from rescind.messages import ObjectStorageAddress, ProcessorStatus, Task
 from rescind.worker_machine import Finished, ProcessEnded
-from rescind.worker_process import Ready, RunTask, TaskEnded
+from rescind.worker_process import IMPORT_SCALER, Ready, RunTask, TaskEnded
 from rescind.worker_vitals import CpuMeter
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class ProcessPool:
         self._by_task: dict[bytes, _Slot] = {}
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._imports_scaler = False
         self._failed_starts = 0
         self._cpu = CpuMeter()
 
@@ -79,6 +81,13 @@ class ProcessPool:
         for slot in self._slots:
             if slot.process is None:
                 slot.process = self._start_process(slot)
+
+    def import_scaler(self) -> None:
+        """Payloads are in Scaler's storage: have processes that are started later import the package beforehand."""
+        if not self._imports_scaler:
+            self._imports_scaler = True
+            if self._control is not None:
+                self._ask_to_import()
 
     def start(self, task: Task, result_id: bytes, storage: ObjectStorageAddress, life: bytes) -> None:
         """Run `task` in a slot without one, as soon as the process there is ready. There must be such a slot.
@@ -198,7 +207,14 @@ class ProcessPool:
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,  # Ctrl-C in the worker's terminal is for the worker
                 )
+            if self._imports_scaler:
+                self._ask_to_import()
         return self._control
+
+    def _ask_to_import(self) -> None:
+        assert self._control is not None
+        with contextlib.suppress(OSError):  # the server is gone, which whoever starts a process will see
+            self._control.send(IMPORT_SCALER)
 
     def _discard_server(self) -> None:
         if self._control is not None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import io
 import os
@@ -36,13 +37,16 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from rescind.messages import Argument, ArgumentType, ObjectStorageAddress, Task, TaskResultType
-from rescind.payloads import dump, dump_exception, load
-from rescind.store import ObjectStore, open_store
+from rescind.payloads import OwnFormat, PayloadFormat, format_of
+from rescind.store import ObjectStore, StorageNotFound, UnsupportedStorage, open_store
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
+IMPORT_SCALER = b"s"
+"""To the server: processes that are forked later will use Scaler's storage."""
+_OWN_FORMAT = OwnFormat()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,8 @@ class TaskEnded:
 def serve(control_descriptor: int) -> None:
     """The server: forks a guard for each message with two descriptors (lifeline, tasks), until the worker is gone.
 
-    Returns when every guard has ended.
+    At the message `IMPORT_SCALER` it imports what those need who find payloads in Scaler's storage. Returns when
+    every guard has ended.
     """
     control = socket.socket(fileno=control_descriptor)
     control.set_inheritable(False)
@@ -89,6 +94,12 @@ def serve(control_descriptor: int) -> None:
         request, descriptors, _, _ = socket.recv_fds(control, 1, 2)
         if not request:
             break
+        if request == IMPORT_SCALER:
+            with contextlib.suppress(ImportError):  # who opens such a store is told
+                import rescind.scaler_payloads
+                import rescind.scaler_store  # noqa: F401
+            gc.freeze()
+            continue
         if os.fork() == 0:
             _never_return(_guard, control, *descriptors)
         for descriptor in descriptors:
@@ -194,19 +205,42 @@ def _runner(guard: int, tasks: int) -> None:
             stream.reconfigure(line_buffering=True)  # a task that is ended loses no line
     connection = Connection(tasks)
     connection.send_bytes(pickle.dumps(Ready(os.getpid())))
-    store: ObjectStore | None = None
-    opened: tuple[ObjectStorageAddress, bytes] | None = None
+    open_here = _OpenStore()
     while True:
         try:
             order = pickle.loads(connection.recv_bytes())
         except EOFError:
             return
         assert isinstance(order, RunTask)
-        if store is None or opened != (order.storage, order.life):
-            store, opened = open_store(order.storage), (order.storage, order.life)
-        ended = run_task(store, order.task, order.result_id)
+        try:
+            store, payloads = open_here.of(order)
+        except (StorageNotFound, UnsupportedStorage):
+            traceback.print_exc()
+            ended = TaskEnded(order.task.task_id, TaskResultType.FAILED, ())
+        else:
+            ended = run_task(store, order.task, order.result_id, payloads)
         _flush()
         connection.send_bytes(pickle.dumps(ended))
+
+
+class _OpenStore:
+    """The store that the runner has open, for as long as the worker's life lasts."""
+
+    def __init__(self) -> None:
+        self._open: tuple[ObjectStore, PayloadFormat] | None = None
+        self._key: tuple[ObjectStorageAddress, bytes] | None = None
+
+    def of(self, order: RunTask) -> tuple[ObjectStore, PayloadFormat]:
+        """The store of an order and the format of what is in it. Raises as `open_store` does."""
+        key = (order.storage, order.life)
+        if self._open is None or self._key != key:
+            if self._open is not None:
+                former, self._open = self._open[0], None
+                former.close()
+            # Nobody releases an owner here: what the process stores need not be remembered.
+            store = open_store(order.storage, remembers=False)
+            self._open, self._key = (store, format_of(order.storage, store)), key
+        return self._open
 
 
 def _flush() -> None:
@@ -215,7 +249,7 @@ def _flush() -> None:
             stream.flush()
 
 
-def run_task(store: ObjectStore, task: Task, result_id: bytes) -> TaskEnded:
+def run_task(store: ObjectStore, task: Task, result_id: bytes, payloads: PayloadFormat = _OWN_FORMAT) -> TaskEnded:
     """Run the task's function and store its result, or the exception that says why there is none (W3.2).
 
     Catches everything, `SystemExit` and `KeyboardInterrupt` included. If not even the exception can be
@@ -223,8 +257,10 @@ def run_task(store: ObjectStore, task: Task, result_id: bytes) -> TaskEnded:
     function has forked does not come back from here: only this one answers for the task (W1.1).
     """
     runner = os.getpid()
+    owner = payloads.of(task.source)
+    dump, dump_exception = owner.dump, payloads.dump_exception
     try:
-        value = _call(store, task)
+        value = _call(store, task, owner.load)
         if os.getpid() != runner:
             _end_fork(None)
         store.put(task.source, result_id, dump(value))
@@ -253,7 +289,8 @@ def _end_fork(error: BaseException | None) -> NoReturn:
     os._exit(status & 0xFF)
 
 
-def _call(store: ObjectStore, task: Task) -> Any:
+def _call(store: ObjectStore, task: Task, load: Callable[[bytes], Any]) -> Any:
+    _read = functools.partial(_read_object, load=load)
     function = _read(store, task.func_object_id, "function")
     arguments = [
         _read(store, _object_of(argument, position), f"argument {position}")
@@ -276,7 +313,7 @@ def _object_of(argument: Argument, position: int) -> bytes:
     )
 
 
-def _read(store: ObjectStore, object_id: bytes, what: str) -> Any:
+def _read_object(store: ObjectStore, object_id: bytes, what: str, load: Callable[[bytes], Any]) -> Any:
     try:
         return load(store.get(object_id))
     except BaseException as error:

@@ -217,8 +217,8 @@ def test_a_scheduler_that_starts_later_is_waited_for(tmp_path: Path, start: Star
 
 
 def test_a_store_that_it_cannot_reach_is_named(scheduler: FakeScheduler) -> None:
-    scheduler.storage = ObjectStorageAddress("far", 1, "tcp")
-    with pytest.raises(UnsupportedStorage, match="tcp"):
+    scheduler.storage = ObjectStorageAddress("far", 1, "wss")
+    with pytest.raises(UnsupportedStorage, match="wss"):
         Client(scheduler.address)
     scheduler.next(ClientDisconnect)
 

@@ -180,7 +180,7 @@ def test_stopping_settles_every_task_and_removes_the_run_directory() -> None:
         client.say(Task(b"T%d" % number))
     client.fence()
     assert len(worker.fence()) == QUEUE_SIZE
-    run_directory = running.scheduler._run_directory.store.parent
+    run_directory = Path(running.scheduler._payloads.address.host).parent
     assert run_directory.exists()
     running.scheduler.stop()
     assert worker.hear() == ClientDisconnect(DisconnectType.SHUTDOWN)
@@ -290,7 +290,7 @@ def test_a_run_directory_serves_one_scheduler_at_a_time_and_keeps_nothing(tmp_pa
 
 def test_a_store_that_others_keep_busy_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """T5, S11.1: a client that is stopped in the middle of a write holds the lock for as long as it likes."""
-    monkeypatch.setattr("rescind.scheduler._STORE_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("rescind.payload_keeper._BUSY_SECONDS", 0.05)
     running = Serving(Scheduler(run_directory=tmp_path, grace=0.0))
     leaving, staying = running.peer(b"C1"), running.peer(b"C2")
     for peer in (leaving, staying):

@@ -722,11 +722,11 @@ def test_tasks_wait_until_the_store_is_known(scheduler: FakeScheduler) -> None:
 def test_without_a_store_tasks_fail_and_the_log_says_why(
     scheduler: FakeScheduler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    scheduler.storage = ObjectStorageAddress("127.0.0.1", 1234, "tcp")
+    scheduler.storage = ObjectStorageAddress("127.0.0.1", 1234, "wss")
     with working(scheduler):
         for _ in range(2):
             assert scheduler.expect_result(scheduler.submit(abs, -1), FAILED) is None
-    assert [record for record in caplog.messages if "'tcp'" in record and "only 'sqlite'" in record]
+    assert [record for record in caplog.messages if "'wss'" in record and "supported are 'sqlite'" in record]
 
 
 def test_an_endpoint_that_is_none_is_refused() -> None:

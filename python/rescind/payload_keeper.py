@@ -1,0 +1,198 @@
+"""The scheduler's part in payloads: where they are, and that those of a client that has left are released.
+
+The embedded store releases a client's objects as one. For Scaler's object storage server, which knows no
+owners, the scheduler keeps the books: ObjectInstructions say what is there and what has gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from rescind.messages import ObjectInstruction, ObjectStorageAddress, TaskResult
+from rescind.object_ledger import ObjectLedger, belongs
+from rescind.peer_options import parse_storage_address
+from rescind.run_directory import RunDirectory
+from rescind.scheduler_machine import Dropped, Forward, Instruction, Received, SchedulerMachine
+from rescind.serial_thread import SerialThread
+from rescind.store import ObjectStore, SqliteStore, StoreFailed, open_store
+
+logger = logging.getLogger(__name__)
+
+_BUSY_SECONDS = 10.0
+"""How long the embedded store is waited for when somebody else writes to it."""
+
+
+class PayloadKeeper(Protocol):
+    """What the scheduler's shell needs. For one thread; nothing here waits for a store, but `close`."""
+
+    address: ObjectStorageAddress
+    """What is announced to clients and workers."""
+
+    def release_owner(self, owner: bytes) -> None:
+        """The client is gone: release what is kept for it."""
+
+    def release_objects(self, object_ids: Sequence[bytes]) -> None:
+        """Nobody will ask for these: release them."""
+
+    def on_instruction(self, frame: bytes, may_own: Callable[[bytes], bool]) -> None:
+        """An ObjectInstruction came; `may_own` says of an owner whether the sender may speak for it."""
+
+    def news_for_workers(self) -> Iterator[bytes]:
+        """The frames, if any, that each worker is to be sent now."""
+
+    def close(self) -> None:
+        """Finish what was begun, and let go of the store."""
+
+
+class EmbeddedPayloads:
+    """A `PayloadKeeper` with the embedded store, which is made for it."""
+
+    def __init__(self, run_directory: Path | None) -> None:
+        """The store is in `run_directory`, or in a temporary one. Raises `RunDirectoryUnusable`, `StorageNotFound`."""
+        self._run_directory = RunDirectory(run_directory)
+        self._store = SqliteStore(self._run_directory.store, busy_seconds=_BUSY_SECONDS)
+        self._storekeeper = _Storekeeper()
+        self.address = ObjectStorageAddress(host=str(self._run_directory.store), port=0, scheme="sqlite")
+
+    def release_owner(self, owner: bytes) -> None:
+        """See `PayloadKeeper`."""
+        self._storekeeper.post(partial(self._store.release_owner, owner))
+
+    def release_objects(self, object_ids: Sequence[bytes]) -> None:
+        """See `PayloadKeeper`."""
+        self._storekeeper.post(partial(self._store.delete, None, object_ids))
+
+    def on_instruction(self, frame: bytes, may_own: Callable[[bytes], bool]) -> None:
+        """Nothing to do: the store knows what it has."""
+
+    def news_for_workers(self) -> Iterator[bytes]:
+        """None: our workers keep no objects."""
+        return iter(())
+
+    def close(self) -> None:
+        """See `PayloadKeeper`."""
+        self._storekeeper.close()
+        self._store.close()
+        self._run_directory.close()
+
+
+class ScalerPayloads:
+    """A `PayloadKeeper` with Scaler's object storage server, which somebody else has started and goes on without it.
+
+    What clients leave behind that end after this scheduler stays there.
+    """
+
+    def __init__(self, storage: ObjectStorageAddress, announced: ObjectStorageAddress | None = None) -> None:
+        """The server is at `storage`; clients and workers reach it at `announced`, by default at the same address.
+
+        Raises `UnsupportedStorage`, `StorageNotFound`.
+        """
+        self._store: ObjectStore = open_store(storage, remembers=False)
+        self._ledger = ObjectLedger()
+        self._gone: list[bytes] = []
+        """What workers have not been told of yet."""
+        self._undeleted: list[bytes] = []
+        """What the server could not be asked to delete; for the storekeeper's thread only."""
+        self._storekeeper = _Storekeeper()
+        self.address = announced or storage
+
+    def release_owner(self, owner: bytes) -> None:
+        """See `PayloadKeeper`."""
+        self.release_objects(self._ledger.release(owner))
+
+    def release_objects(self, object_ids: Sequence[bytes]) -> None:
+        """See `PayloadKeeper`."""
+        if object_ids:
+            self._gone.extend(object_ids)
+            self._ledger.forget(object_ids)
+            self._storekeeper.post(partial(self._delete, object_ids))
+
+    def on_instruction(self, frame: bytes, may_own: Callable[[bytes], bool]) -> None:
+        """See `PayloadKeeper`."""
+        from rescind.scaler_payloads import Word, read_instruction
+
+        read = read_instruction(frame)
+        if read is None or not may_own(read.owner):
+            logger.debug("an ObjectInstruction is ignored: %s", read)
+        elif read.word is Word.CREATE:
+            self._ledger.note(read.owner, read.object_ids)
+        else:
+            self.release_objects([each for each in read.object_ids if belongs(each, read.owner)])
+
+    def news_for_workers(self) -> Iterator[bytes]:
+        """What has gone since the last call: Scaler's workers keep in memory what they have once read."""
+        from rescind.scaler_payloads import deleted
+
+        gone, self._gone = self._gone, []
+        return deleted(b"", gone)
+
+    def close(self) -> None:
+        """See `PayloadKeeper`."""
+        self._storekeeper.close()
+        self._store.close()
+
+    def _delete(self, object_ids: Sequence[bytes]) -> None:
+        doomed, self._undeleted = [*self._undeleted, *object_ids], []
+        try:
+            self._store.delete(None, doomed)
+        except StoreFailed:
+            self._undeleted = doomed  # tried again with the next ones
+            raise
+
+
+def keep_payloads(run_directory: Path | None, storage: str | None, advertised: str | None) -> PayloadKeeper:
+    """What keeps payloads for these options of `rescind.scheduler.Scheduler`. Raises as that does."""
+    if storage is None:
+        if advertised is not None:
+            raise ValueError("an address of object storage is advertised, but none is given to be used")
+        return EmbeddedPayloads(run_directory)
+    if run_directory is not None:
+        raise ValueError("a run directory keeps the embedded store, which object storage elsewhere replaces")
+    return ScalerPayloads(
+        parse_storage_address(storage), None if advertised is None else parse_storage_address(advertised)
+    )
+
+
+def look_after(
+    payloads: PayloadKeeper, machine: SchedulerMachine, received: Received, instructions: Sequence[Instruction]
+) -> None:
+    """Do what a message means for the payloads, which are outside of the protocol.
+
+    `instructions`: what the machine wanted to be done about it.
+    """
+    message, sender = received.message, received.sender
+    if not isinstance(message, TaskResult | ObjectInstruction):
+        return
+    if any(isinstance(each, Dropped) for each in instructions):
+        return
+    if isinstance(message, ObjectInstruction):
+        # A client speaks for itself, a worker for the clients whose tasks it runs.
+        others = machine.clients if sender in machine.workers else ()
+        payloads.on_instruction(received.frame, lambda owner: owner == sender or owner in others)
+    elif not any(isinstance(each, Forward) and each.frame is received.frame for each in instructions):
+        payloads.release_objects(message.results)  # its owner has left
+
+
+class _Storekeeper:
+    """A thread of its own for the store (T5): clients may keep it busy for long."""
+
+    def __init__(self) -> None:
+        self._thread = SerialThread("rescind-store")
+
+    def post(self, action: Callable[[], None]) -> None:
+        def attempt() -> None:
+            try:
+                action()
+            except StoreFailed as error:
+                logger.error("payloads of a peer that has gone stay in the store: %s", error)
+
+        self._thread.post(attempt)
+
+    def close(self) -> None:
+        """Wait until all is done."""
+        self._thread.close()
+        self._thread.join()

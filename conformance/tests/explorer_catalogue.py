@@ -135,7 +135,7 @@ FAULTS = [
     ),
     Fault(
         "a result that crosses a cancel is lost",
-        scenario(client(WEAK), WorkerPlan(heartbeats=1)),
+        scenario(client(WEAK), WORKER),
         "S5.1",
         [
             "C1 submits T1",
@@ -144,9 +144,9 @@ FAULTS = [
             "C1 cancels T1",
             "S <- C1  TaskCancel T1",
             "W1 finishes T1",
+            "W1 <- S  TaskCancel T1",
             "S <- W1  TaskResult T1 success",
-            "W1 sends a heartbeat",
-            "S <- W1  WorkerHeartbeat queueSize 2",
+            "S <- W1  TaskCancelConfirm T1 cancelNotFound",
         ],
         {(TaskState.CANCELING, TaskInput.RESULT): (TaskState.CANCELING, S.NOTHING)},
     ),
@@ -301,6 +301,13 @@ FAULTS = [
         "W4.2",
         ["C1 submits T1", "S <- C1  Task T1", "W1 <- S  Task T1", "W1 leaves"],
         cast=Cast(worker=SaysGoodByeFirst),
+    ),
+    Fault(
+        "a worker that leaves reports what it has ended",
+        scenario(client(), WorkerPlan(leaves=True)),
+        "W4.2",
+        ["C1 submits T1", "S <- C1  Task T1", "W1 <- S  Task T1", "W1 leaves", "W1 has ended what runs T1"],
+        {(AssignmentState.LEAVING, AssignmentInput.PROCESS_ENDED): (AssignmentState.ENDED, W.SEND_WORKER_DIED)},
     ),
     Fault(
         "a result in a round is delivered",

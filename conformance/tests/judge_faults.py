@@ -169,7 +169,7 @@ WORKER_FAULTS: dict[str, tuple[Fault[worker.Instruction], str]] = {
     "what is not there is not answered": (drop(send(NOT_FOUND)), "W2.4 W1.2"),
     "processes are not ended": (drop(lambda one: isinstance(one, worker.EndProcess)), "W2.2 W4.2 W4.3 W5.2 W5.3 M6"),
     "canceled is sent at once": (canceled_at_once, "W2.2"),
-    "late results are sent": (sends_late_results, "W2.5 W4.3 M6 W2.4"),
+    "late results are sent": (sends_late_results, "W2.5 W4.3 M6 W2.4 W4.2"),
     "results are released too late": (answers_before_it_releases, "W2.5"),
     "tasks are started twice": (double(lambda one: isinstance(one, worker.Start)), "W1.1"),
     "tasks are not started": (drop(lambda one: isinstance(one, worker.Start)), "W1.1 W2.1 W2.4 W1.2"),
@@ -178,7 +178,9 @@ WORKER_FAULTS: dict[str, tuple[Fault[worker.Instruction], str]] = {
     "the good-bye is not said": (drop(send(WorkerDisconnectNotification)), "W4.2"),
     "the good-bye comes too early": (goodbye_at_once, "W4.2"),
     "a heartbeat follows the good-bye": (heartbeat_after_goodbye, "W4.2"),
-    "a lost worker reports what it ended": (reports_every_end, "W4.3 M6 W2.2"),
+    "a lost worker reports what it ended": (reports_every_end, "W4.3 M6 W2.2 W4.2"),
+    "a worker that leaves reports what it ended": (reports_every_end, "W4.2 W4.3 M6 W2.2"),
+    "a worker that leaves waits for what runs": (sends_late_results, "W4.2 W2.5 W4.3 M6 W2.4"),
     "what is for others is answered": (answers_strangers, "M3 W2.2"),
 }
 

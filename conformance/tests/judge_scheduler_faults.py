@@ -312,6 +312,79 @@ class AnswersGarbage(SchedulerWalk):
         self._say(peer, ClientDisconnect(), peer)
 
 
+class LossesInParts(SchedulerMachine):
+    """What a loss has for clients is sent when the next event has been handled."""
+
+    def __init__(self, settings: scheduler.SchedulerSettings) -> None:
+        super().__init__(settings)
+        self.held_back: list[Decided] = []
+        self._of_loss: list[Decided] = []
+
+    def handle(self, event: scheduler.Event) -> list[Decided]:
+        decided = super().handle(event)
+        held_back, self.held_back, self._of_loss = self.held_back, self._of_loss, []
+        return [one for one in decided if not any(one is other for other in self.held_back)] + held_back
+
+    def _lose_worker(self, identity: bytes) -> None:
+        before = len(self._out)
+        super()._lose_worker(identity)
+        self._of_loss += [one for one in self._out[before:] if says(CANCELED)(one)]
+
+
+class RestsWhenAllIsSent(SchedulerWalk):
+    """Lives with `LossesInParts`."""
+
+    @property
+    def at_rest(self) -> bool:
+        assert isinstance(self.machine, LossesInParts)
+        return not self.machine.held_back
+
+
+class AsksTheLost(SchedulerMachine):
+    """A cancel goes to the worker with which its task was lost, if that was not placed again."""
+
+    def __init__(self, settings: scheduler.SchedulerSettings) -> None:
+        super().__init__(settings)
+        self._lost_with: dict[bytes, bytes] = {}
+
+    def _lose_worker(self, identity: bytes) -> None:
+        self._lost_with |= dict.fromkeys(self._workers[identity].tasks, identity)
+        super()._lose_worker(identity)
+
+    def _on_task_cancel(self, event: Received) -> None:
+        assert isinstance(event.message, TaskCancel)
+        task = self._tasks.get(event.message.task_id)
+        if task is not None and task.owner == event.sender and task.state is TaskState.QUEUED and task.losses:
+            self._send(self._lost_with[task.task_id], event.message)
+        super()._on_task_cancel(event)
+
+
+class GarbageCancels(SchedulerWalk):
+    """What cannot be read from one has the tasks of all others cancelled."""
+
+    def _receive_garbage(self, peer: str, note: str) -> None:
+        super()._receive_garbage(peer, note)
+        for worker, tasks in self._assigned.items():
+            for task_id in tasks:
+                if peer not in (worker, self._owners.get(task_id)):
+                    self._say(worker, TaskCancel(task_id, True), peer)
+                    return
+
+
+class GarbageStops(SchedulerWalk):
+    """What cannot be read ends it."""
+
+    _stopped = False
+
+    def _receive_garbage(self, peer: str, note: str) -> None:
+        super()._receive_garbage(peer, note)
+        self._stopped = True
+
+    def _feed(self, event: scheduler.Event) -> None:
+        if not self._stopped:
+            super()._feed(event)
+
+
 class Late(LazyWalk):
     """Its echoes overtake what they should follow."""
 
@@ -372,6 +445,10 @@ FAULTS: dict[str, SchedulerFault] = {
     "clients are not echoed": SchedulerFault("S10.1", drop(says(ClientHeartbeatEcho))),
     "workers are echoed twice": SchedulerFault("S10.1", double(says(WorkerHeartbeatEcho))),
     "echoes overtake": SchedulerFault("S4.1 S1.1 S9.9 S4.2 S5.1 S8.4 S4.3 S6.2 S7.6", walk=Late),
+    "losses are handled in parts": SchedulerFault("S9.5 S9.2 S9.10", machine=LossesInParts, walk=RestsWhenAllIsSent),
+    "lost workers are asked": machine("S9.5 S3.1", AsksTheLost),
+    "garbage cancels": SchedulerFault("S11.1 S6.1 S6.2 S9.7 S1.2 M1 M3", walk=GarbageCancels),
+    "garbage ends it": SchedulerFault("S11.1 S10.1", walk=GarbageStops),
     "refusals are silent": SchedulerFault("S1.3 S9.9 S9.8 M6 S2.1 S9.10", refuses_in_silence),
     "a repeated Task is refused": SchedulerFault("S1.4", refuses_repetitions),
     "garbage is answered": SchedulerFault("M1 M3", walk=AnswersGarbage),

@@ -21,7 +21,9 @@ another party and the traces of that)::
 
 `!` ends the record at which the violation is certain. `! at rest`, alone on a line, says that it is found at rest
 there; `at rest` that nothing is missing then. A valid trace is at rest at its end. What follows a `!` must break
-nothing else: one wrong act is one violation. `#` begins a comment. What stands below a line `== before each` begins
+nothing else: one wrong act is one violation. But where something may be missing or only late, the one is told when an
+echo shows it, and the other when it comes: `! S4.1` ends a record at which that requirement is found broken, beside the
+one in the title. `#` begins a comment. What stands below a line `== before each` begins
 each trace that follows it in the file, up to the next such line.
 
 Traces of a client or a worker begin after its first heartbeat, those of `party: W1 from its first message` with it.
@@ -115,6 +117,8 @@ class Line:
     """None: a moment of rest."""
     marked: bool
     """The violation is found here."""
+    beside: str = ""
+    """Another requirement that is found broken here."""
 
 
 @dataclass(slots=True)
@@ -195,6 +199,10 @@ def play(trace: Trace, judge: PartyJudge) -> None:
             assert [violation.requirement for violation in found] == [trace.breaks], (
                 f"{where}: {expected}, not {_words(found)}"
             )
+        elif line.beside:
+            assert [violation.requirement for violation in found] == [line.beside], (
+                f"{where}: {line.beside} was to be found, and then {trace.breaks}, not {_words(found)}"
+            )
         else:
             assert not found, f"{where}: nothing was to be found, not {_words(found)}"
 
@@ -224,10 +232,14 @@ def _line(trace: Trace, number: int, text: str) -> None:
         except ValueError as error:
             raise TraceError(f"{error}; known are {', '.join(EventKind)}") from None
         return
+    beside = ""
+    if (match := re.fullmatch(r"(?P<said>.*\S)\s+! (?P<id>[A-Z][0-9.]+)", text)) is not None:
+        _expect(bool(trace.breaks), "no requirement behind ! in a valid trace")
+        text, beside = match["said"], match["id"]
     marked = text.endswith("!") or text.startswith("!")
     said = text.strip("!").strip()
     trace.tasks |= {name.encode(): name for name in _TASK_NAME.findall(said)}
-    trace.lines.append(Line(number, said, None if said == AT_REST else _record(trace.party, said), marked))
+    trace.lines.append(Line(number, said, None if said == AT_REST else _record(trace.party, said), marked, beside))
 
 
 def _record(party: str, said: str) -> Record:

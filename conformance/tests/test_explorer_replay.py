@@ -196,29 +196,34 @@ def test_only_what_is_not_as_usual_is_in_a_file() -> None:
 
 # Drawn
 
-CROSSED = """\
-S5.1 is broken in of a fault, after the first heartbeats; the shortest order, 9 steps
+OVERTAKEN = """\
+S6.2 is broken in of a fault, after the first heartbeats; the shortest order, 8 steps
 
      C1                                           S                                            W1
      |                                            |                                            |
-  1  * submits T1                                 |                                            |
+  1  * sends Task T1                              |                                            |
   2  |--------------------------------- Task T1 ->|                                            |
-  3  |                                            |--------------------------------- Task T1 ->|
-     |                                            |                                            * T1 runs
-  4  * cancels T1                                 |                                            |
-  5  |--------------------------- TaskCancel T1 ->|                                            |
-  6  |                                            |                                            * finishes T1
-  7  |                                            |<-- TaskResult T1 success ------------------|
-  8  |                                            |                                            * sends a heartbeat
-  9  |                                            |<-- WorkerHeartbeat queueSize 2 ------------|
+  3  * sends TaskCancel T1                        |                                            |
+  4  |--------------------------- TaskCancel T1 ->|                                            |
+  5  * sends TaskCancel T1 force                  |                                            |
+  6  |--------------------- TaskCancel T1 force ->|                                            |
+  7  * sends ClientHeartbeat                      |                                            |
+  8  |------------------------- ClientHeartbeat ->|                                            |
+     |                                            |--------------- Task T1 (has not arrived) ->|
      |                                            |--------- TaskCancel T1 (has not arrived) ->|
-     |                                            |--- WorkerHeartbeatEcho (has not arrived) ->|
-     == S5.1: scheduler has not sent C1 TaskResult T1 success ==                               |
+     |<-- ClientHeartbeatEcho (has not arrived) --|                                            |
+     == S6.2: scheduler has not sent W1 TaskCancel T1 force ==                                 |
 """
 
 
 def test_a_diagram_in_text_has_a_line_for_each_step() -> None:
-    assert order_text(shown(fault_of("S5.1"))) == CROSSED
+    assert order_text(shown(fault_of("S6.2"))) == OVERTAKEN
+
+
+def test_what_one_step_sends_and_does_not_arrive_is_drawn_in_its_order() -> None:
+    (fault,) = [fault for fault in FAULTS if fault.name == "a worker that leaves reports what it has ended"]
+    text = order_text(shown(fault))
+    assert text.index("TaskResult T1 failedWorkerDied (") < text.index("WorkerDisconnectNotification (has not arrived)")
 
 
 def test_a_message_that_has_waited_says_since_when() -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from judge_scheduler_faults import FAULTS, SchedulerFault
+from judge_scheduler_faults import FAULTS, Late, SchedulerFault
 from judge_scheduler_walks import IDS, NAMES, PEERS, LazyWalk, SchedulerWalk
 from judge_traces import Trace, load_traces
 from judge_walks import Pick, words
@@ -230,6 +230,23 @@ def test_faults_are_found(name: str) -> None:
             if found[0].requirement == expected[0]:
                 return
     pytest.fail(f"{MOST_WALKS} walks have not shown {expected[0]} first")
+
+
+def test_what_an_echo_overtakes_is_missing_first_and_then_late() -> None:
+    """The first violation is that something is missing at an echo; what comes all the same breaks S10.2."""
+    first: set[str] = set()
+    later: set[str] = set()
+    for seed in range(300):
+        walk = Late(random.Random(seed).choice)
+        for _ in range(30):
+            walk.step()
+        walk.finish()
+        judge = SchedulerJudge(NAMES)
+        found = [one.requirement for record in walk.records for one in judge.read(record)]
+        first.update(found[:1])
+        later.update(found[1:])
+    assert "S10.2" not in first
+    assert "S10.2" in later
 
 
 # --- what only many peers show

@@ -108,6 +108,8 @@ def test_a_trace_breaks_the_requirement_of_its_file() -> None:
         ("party: W1\n== valid: x\nevents: begun\n", "line 3: 'begun' is not a valid EventKind"),
         ("party: W1\n== valid: x\nS -> W1  Task T1  !\n", "line 2: a valid trace has no !"),
         ("party: W1\n== breaks W1.1: x\nS -> W1  Task T1\n", "line 2: one ! is needed"),
+        ("party: W1\n== breaks W1.1: x\nS -> W1  Task T1  ! W1.2\n", "line 2: one ! is needed"),
+        ("party: W1\n== valid: x\nS -> W1  Task T1  ! W1.2\n", "line 3: expected no requirement behind !"),
     ],
 )
 def test_a_trace_that_cannot_be_read_names_its_line(text: str, complaint: str, tmp_path: Path) -> None:

@@ -142,7 +142,9 @@ class _Layout:
 
     def end(self) -> None:
         """What is wrong, and what never came."""
-        left = sorted((row, sent) for channel in self._under_way.values() for row, _, sent in channel)
+        left = sorted(
+            ((row, sent) for channel in self._under_way.values() for row, _, sent in channel), key=lambda one: one[0]
+        )
         violation, when = self._shown.violation, ", when nothing more happens" if self._shown.at_rest else ""
         for row, sent in left:
             text = f"{sent.said(self._names)} (has not arrived)"

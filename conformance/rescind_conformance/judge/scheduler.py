@@ -9,7 +9,17 @@ Judged is each requirement of S, and of T and M as far as they are a scheduler's
 do not show:
 
 - S9.1: time-outs; that a peer is lost is in the trace (`EventKind.PEER_LOST`).
+- S9.5: what is decided in the middle of a loss, but where it is sent to the lost worker (a TaskCancel of what was lost
+  with it), or comes behind an echo: what a loss has for a client is sent to it before the echo to any heartbeat that
+  came later (T3). A task that is placed twice breaks S8.2; a Task for the lost worker, S9.6.
 - S10.1: that the echo says where payloads are kept.
+- S10.2: whether what an echo has overtaken is late or missing. At the echo it is found missing, by the requirement that
+  asks for it; if it comes all the same before anything else can be why, the echo came too early.
+- S11.1: why a scheduler acts wrongly. What a peer must not bring about has requirements of its own: S1.3, S1.4, S2.2,
+  S8.1, S8.4, S11.3, S11.4. What else is done to another's task or to a worker, or not done for anybody any more, breaks
+  this one if what came just before is of a peer that it does not concern, and has to be dropped whoever sends it.
+- S11.5: that there are limits, and what they are: Tasks and peers may be refused for one. What is said to a peer beyond
+  one is judged: its heartbeat is answered with `disconnect`, and the Tasks before that heartbeat are refused before.
 - M1, M3: counts and logs. What must be dropped is judged by what it must not cause.
 """
 
@@ -49,16 +59,13 @@ NOT_JUDGED: Final[Mapping[str, str]] = {
     "T6": "queues of sockets are not in a trace",
     "M2": "the size of frames is not in a trace; what is dropped for it is missing, by its own requirement",
     "S3.2": "time is not in a trace",
-    "S9.5": "what is decided in the middle of a loss shows as S8.2, S9.2, S9.3 or S9.6",
-    "S10.2": "what an echo overtakes is found missing at the echo, by the requirement that asks for it",
-    "S11.1": "what one peer does to another is found by the requirement that is broken towards the other",
     "S11.2": "counts and logs are not in a trace",
-    "S11.5": "what the limits are is not in a trace; Tasks and peers may be refused for one",
 }
 """Requirements that a scheduler's messages do not show, and why."""
 
 _OF_LATER_VERSIONS = ("unknown member", "unsupported member")
 """How the note of a message begins that is well-formed and has a member that is not used here."""
+_NEVER_RECEIVED = ClientHeartbeatEcho | WorkerHeartbeatEcho | ClientShutdownResponse
 _NEVER_SENT = ClientHeartbeat | WorkerHeartbeat | WorkerDisconnectNotification | GraphTask
 
 
@@ -79,6 +86,7 @@ class SchedulerJudge(TaskRules, PeerRules):
             cause = record.sender
             self._on_received(record.sender, record.message, record.note)
         elif record.message is not None:
+            self._served, self._silenced_by = True, ""
             self._on_sent(record.receiver, record.message)
         elif not record.note.startswith(_OF_LATER_VERSIONS):
             self._break("T2", f"sends {record.receiver} what is no message: {record.note}")
@@ -91,6 +99,8 @@ class SchedulerJudge(TaskRules, PeerRules):
 
     def rest(self) -> list[Violation]:
         books = self._books
+        if self._has_been_stopped():
+            return self._take()
         while due := next((due for due in books.dues if not due.optional), None):
             books.dues.late(due)
             self._missing(due)
@@ -126,7 +136,10 @@ class SchedulerJudge(TaskRules, PeerRules):
     # --- what happens to it
 
     def _on_event(self, record: EventRecord) -> None:
+        self._silenced_by = ""
         books = self._books
+        books.dues.forget_overtaken()
+        books.overtaken = ()
         peer = books.peer(record.peer) if record.peer else PeerBook()
         match record.event:
             case EventKind.PEER_LOST if peer.role and (peer.vague or not peer.lost):
@@ -145,12 +158,37 @@ class SchedulerJudge(TaskRules, PeerRules):
 
     def _on_received(self, sender: str, message: Message | None, note: str) -> None:
         self._nonsense, self._departed = ("", ""), False
+        if _is_dropped(self._books.look(sender), message) and self._served and self._is_idle():
+            self._silenced_by = self._silenced_by or sender
         if message is None:
             self._nonsense = (sender, "M3" if note.startswith(_OF_LATER_VERSIONS) else "M1")
             return
-        receive(self._books, sender, message)
         good_bye = isinstance(message, ClientDisconnect | WorkerDisconnectNotification)
+        self._books.dues.forget_overtaken(None if good_bye else message)
+        self._books.overtaken = ()
+        receive(self._books, sender, message)
         self._departed = good_bye and self._books.look(sender).lost
+
+    def _is_idle(self) -> bool:
+        """Whether nothing is left for it to do."""
+        books = self._books
+        return not any(peer.heartbeats for peer in books.peers.values()) and all(due.optional for due in books.dues)
+
+    def _has_been_stopped(self) -> bool:
+        """At rest: whether it serves nobody any more since somebody has sent what has to be dropped (S11.1)."""
+        books = self._books
+        waiting = [name for name, peer in books.peers.items() if peer.heartbeats and peer.role and not peer.unseen]
+        if not self._silenced_by or all(name == self._silenced_by or books.look(name).vague for name in waiting):
+            return False
+        names = " and ".join(waiting)
+        self._break("S11.1", f"has not served {names}, nor anybody, since {self._silenced_by} has sent what is dropped")
+        for due in [due for due in books.dues if not due.optional]:
+            books.dues.late(due)
+        for name in waiting:
+            books.peer(name).heartbeats = 0
+        if count := books.placeable():
+            self._left_waiting(count, "", silently=True)
+        return True
 
     # --- what it sends
 
@@ -183,6 +221,12 @@ class SchedulerJudge(TaskRules, PeerRules):
                 self._break("M3", f"sends {to} {self._words(message)}, which is not meant to come from it")
             case _:
                 pass
+
+
+def _is_dropped(peer: PeerBook, message: Message | None) -> bool:
+    """Whether a message has no effect, whatever its sender has said before: M1, M3, S9.1."""
+    good_bye = isinstance(message, ClientDisconnect | WorkerDisconnectNotification)
+    return message is None or isinstance(message, _NEVER_RECEIVED) or (good_bye and not peer.role)
 
 
 def _says_nothing_new(peer: PeerBook, message: ClientHeartbeat | WorkerHeartbeat) -> bool:

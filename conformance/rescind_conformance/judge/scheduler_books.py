@@ -63,6 +63,8 @@ class Books:
     """Tasks that wait for a worker, and that any worker may run."""
     causes: tuple[Cause, ...] = ()
     """Why tasks could be placed that were not yet."""
+    overtaken: tuple[bytes, ...] = ()
+    """Tasks that an echo has come before, though they should have been placed; nothing has come since."""
     lost: dict[str, None] = field(default_factory=dict)
     """Lost peers that the scheduler must remember, the one lost first comes first."""
     closing: bool = False
@@ -84,6 +86,7 @@ class Books:
             self.dues.copy(),
             dict(self.waiting),
             self.causes,
+            self.overtaken,
             dict(self.lost),
             self.closing,
             self.closing_unsaid,
@@ -176,7 +179,7 @@ class Books:
     def assign(self, task_id: bytes, task: TaskBook, worker: str) -> None:
         """A worker holds the task."""
         self.waiting.pop(task_id, None)
-        task.holder = worker
+        task.holder, task.lost_with = worker, ""
         self.peer(worker).load += 1
 
     def release(self, task_id: bytes, task: TaskBook) -> None:
@@ -282,19 +285,26 @@ class Books:
     def _lose_holder(self, task_id: bytes, task: TaskBook) -> None:
         owners_round = task.round == "owner"
         task.losses += 1
-        task.tempting.clear()
+        # A stranger's TaskCancel that was not answered yet is as likely a reason as the loss, for what comes next.
+        strangers = any(due.requirement == "S2.2" for due in self.dues.by_task.get(task_id, ()))
+        task.tempting = {what: by for what, by in task.tempting.items() if strangers and by == "S2.2"}
         self.release(task_id, task)
+        task.lost_with = task.last_holder
         if task.stage == "abandoned":
             self.forget(task_id, task, "S9.7")
         elif owners_round:
-            self.end(task_id, TaskCancelConfirm(task_id, CANCELED), "S9.2", never_again="S9.2")
+            self._end_in_loss(task_id, task, TaskCancelConfirm(task_id, CANCELED), "S9.2")
         elif self.closing:
-            self.end(task_id, TaskCancelConfirm(task_id, CANCELED), "S9.10", never_again="S9.10")
+            self._end_in_loss(task_id, task, TaskCancelConfirm(task_id, CANCELED), "S9.10")
         elif task.losses >= MOST_LOSSES:
-            died = TaskResult(task_id, TaskResultType.FAILED_WORKER_DIED)
-            self.end(task_id, died, "S9.4", never_again="S9.4")
+            self._end_in_loss(task_id, task, TaskResult(task_id, TaskResultType.FAILED_WORKER_DIED), "S9.4")
         else:
             self._wait(task_id, task, "S9.3")
+
+    def _end_in_loss(self, task_id: bytes, task: TaskBook, terminal: Message, requirement: str) -> None:
+        """As `end`, in the one step that a loss is (S9.5)."""
+        self.forget(task_id, task, requirement)
+        self.dues.add(Due(task.owner, terminal, requirement, task.owner, step=True))
 
     def _lose_owner(self, task_id: bytes, task: TaskBook, *, silent: bool) -> None:
         requirement = self.look(task.owner).lost_by("S9.7")

@@ -39,6 +39,18 @@ class Due:
     optional: bool = False
     refuses: bool = False
     """It is optional, and refuses a Task that otherwise is held (S1.3)."""
+    told: bool = False
+    """It is optional, since it has been found missing: that is told once."""
+    overtaken: bool = False
+    """It was found missing at an echo to `cause`, and about its task nothing has come since: if it is sent now, it is
+    that echo that came too early (S10.2).
+    """
+    step: bool = False
+    """It is the fate of a task in the loss of a worker, which is one step: what its receiver, `cause`, has caused since
+    then comes behind it (S9.5).
+    """
+    behind: bool = False
+    """It is such a fate, and something has come before it all the same."""
 
 
 @dataclass(slots=True)
@@ -91,9 +103,20 @@ class Dues:
         """It need not be sent any more."""
         self._replace(due, (replace(due, optional=True),))
 
-    def late(self, due: Due) -> None:
+    def late(self, due: Due, *, overtaken: bool = False) -> None:
         """It has been found missing, and will not be a second time: it may come late."""
-        self._replace(due, (replace(due, optional=True, cause="", echoes=0),))
+        late = replace(due, optional=True, told=True, cause="", echoes=0, overtaken=due.overtaken or overtaken)
+        self._replace(due, (late,))
+
+    def forget_overtaken(self, message: Message | None = None) -> None:
+        """What comes from now on, about the task of this message or about any, may have another cause."""
+        for due in self.about(message) if message is not None else list(self):
+            if due.overtaken:
+                self._replace(due, (replace(due, overtaken=False),))
+
+    def defer(self, due: Due) -> None:
+        """One of the heartbeats that came before its turn is answered."""
+        self._replace(due, (replace(due, echoes=due.echoes - 1),))
 
     def detach(self, sender: str) -> None:
         """No echo to this peer comes after anything."""
@@ -115,11 +138,13 @@ class Dues:
                 continue
             if due.echoes > 1:
                 self._replace(due, (replace(due, echoes=due.echoes - 1),))
+            elif due.step and not due.optional:
+                self._replace(due, (replace(due, cause="", echoes=0, behind=True),))
             elif due.optional:
                 self.remove(due)
             else:
                 missing.append(due)
-                self.late(due)
+                self.late(due, overtaken=True)
         return missing
 
     def _replace(self, due: Due, by: tuple[Due, ...]) -> None:

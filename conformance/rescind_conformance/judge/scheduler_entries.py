@@ -90,6 +90,8 @@ class TaskBook:
     holder: str = ""
     last_holder: str = _named()
     """Who held it until it was given back, or lost, or over."""
+    lost_with: str = _named()
+    """The worker with which it was lost, if it was not placed again since."""
     finished_by: str = _named()
     """The holder whose result ended it: what it answers later is dropped (S5.2)."""
     round: str = ""

@@ -24,6 +24,12 @@ class Findings:
         """Who has sent what came last, if it has no meaning, and the requirement by which nothing follows from it."""
         self._departed = False
         """A peer was lost last."""
+        self._served = False
+        """It has sent something."""
+        self._silenced_by = ""
+        """Whose message has to be dropped, was the first that came when nothing was left to do, and nothing was sent
+        since.
+        """
         self._at = ""
         self._found: list[Violation] = []
 
@@ -44,6 +50,23 @@ class Findings:
         other._books, other._found = copy.deepcopy(self._books), list(self._found)
         return other
 
+    def _disturbed_by(self, *concerned: str) -> str:
+        """S11.1, if what came last is nonsense of a peer that all this does not concern."""
+        sender, requirement = self._nonsense
+        return "S11.1" if requirement and sender not in concerned else ""
+
+    def _come_late(self, said: str, due: Due) -> None:
+        """What is sent was due, and something should not have come before it."""
+        if due.behind:
+            self._break("S9.5", f"{said} after an echo to what came when that worker was lost")
+        elif due.overtaken:
+            self._overtaken(said)
+
+    def _overtaken(self, said: str) -> None:
+        self._break("S10.2", f"{said} after the echo that should have come behind it")
+        self._books.dues.forget_overtaken()
+        self._books.overtaken = ()
+
     def _out_of_turn(self, said: str, first: Due) -> None:
         self._break(first.requirement, f"{said} before {self._words(first.message)}")
         self._books.dues.late(first)
@@ -62,6 +85,7 @@ class Findings:
     def _left_waiting(self, count: int, when: str, *, silently: bool = False) -> None:
         """So many tasks wait though there is room for them."""
         requirement, told = self._books.blame(count)
+        self._books.overtaken = tuple(told) if when else ()
         names = " and ".join(self._words(Task(task_id)) for task_id in told)
         if not silently:
             self._break(requirement, f"leaves {names} waiting though a worker has room{when}")

@@ -51,18 +51,32 @@ class PeerRules(Findings):
                 books.close_unsaid()
                 books.dues.take(to, message)
         elif not peer.sure and peer.heartbeats and message.disconnect_type == DisconnectType.DISCONNECT:
+            self._refusals_before(to, said)
             peer.heartbeats -= 1
             peer.role = ""  # S11.5: it is one too many
             for due in books.dues.about(message):
                 if due.to == to and due.message == SHUTDOWN:
                     books.dues.excuse(due)
         else:
-            wanted = "S11.6" if books.refused_to_close and message == SHUTDOWN else "S9.1"
-            self._break(self._reacts(to) or ("S11.4" if self._departed else wanted), f"{said}, which has not left")
+            beyond = not peer.sure and bool(peer.heartbeats or peer.excused)
+            denied = books.refused_to_close and message == SHUTDOWN
+            unasked = self._disturbed_by(to) or ("S11.4" if self._departed else "S9.1")
+            wanted = "S11.6" if denied else "S11.5" if beyond else unasked
+            self._break(self._reacts(to) or wanted, f"{said}, which has not left")
             peer.vague = True
             for task_id, task in list(books.tasks.items()):
                 if to in (task.owner, task.holder) and task.stage in ("held", "abandoned"):
                     books.give_up(task_id, books.held(task_id))
+
+    def _refusals_before(self, to: str, said: str) -> None:
+        """A client is one too many: the Tasks that came before this heartbeat of its have been refused."""
+        for due in [due for due in self._books.dues if due.refuses and due.to == due.cause == to and due.echoes]:
+            if due.echoes > 1:
+                self._books.dues.defer(due)
+            else:
+                self._break("S11.5", f"{said} before {self._words(due.message)}")
+                task_id = getattr(due.message, "task_id", b"")
+                self._books.give_up(task_id, self._books.held(task_id))
 
     def _on_lost_told(self, to: str, peer: PeerBook, message: ClientDisconnect, said: str) -> None:
         """Not what was due, or unasked."""
@@ -80,7 +94,10 @@ class PeerRules(Findings):
     def _on_response(self, to: str, message: ClientShutdownResponse) -> None:
         books = self._books
         said = f"sends {to} {self._words(message)}"
-        if books.dues.take(to, message) is None:
+        due = books.dues.take(to, message)
+        if due is not None:
+            self._come_late(said, due)
+        if due is None:
             peer = books.peer(to)
             requirement = "S11.3" if peer.role == "worker" else peer.lost_by("S9.8") if peer.lost else "S11.6"
             self._break(requirement, f"{said}, which has not asked for a shutdown")

@@ -221,11 +221,15 @@ def _on_answer(books: Books, sender: str, peer: PeerBook, task_id: bytes, messag
     if task.stage == "unclear":
         pass
     elif sender != task.holder:
-        if task.stage == "over":
-            task.tempting[to_owner] = "S5.2" if task.finished_by == sender and kind is not None else "S8.1"
-        else:
-            dropped = "S11.3" if _is(peer, "client") else "S9.6" if peer.lost else "S8.1"
+        dropped = "S11.3" if _is(peer, "client") else "S9.6" if peer.lost else "S8.1"
+        if task.stage != "over":
             task.tempting |= {to_owner: dropped, DISPATCH: dropped}
+        elif task.finished_by == sender and kind is not None:
+            task.tempting[to_owner] = "S5.2"
+        elif task.last_holder == sender and kind is None and dropped == "S8.1":
+            task.tempting.pop(to_owner, None)  # it was the holder's to say, but too late: S1.1, S1.2
+        else:
+            task.tempting[to_owner] = dropped
     elif not named:
         task.tempting |= {to_owner: "M6", DISPATCH: "M6"}
     elif kind is None:

@@ -40,17 +40,29 @@ class TaskRules(Findings):
         elif task.stage != "held":
             requirement = task.never_again if task.stage == "over" else "S9.7"
             told = task.terminal is not None and requirement not in ("S3.1", "S1.4")
-            self._break(tempted or ("S1.2" if told else requirement), f"{said}, though {self._fate(task)}")
+            refusal = self._refusal_of_another(task)
+            wanted = tempted or ("S1.3" if refusal else "S1.2" if told else requirement)
+            fate = f"{refusal.to} is to be refused it" if refusal and not tempted else self._fate(task)
+            if tempted or not (refusal and refusal.told):
+                self._break(wanted, f"{said}, though {fate}")
             books.give_up(task_id, task)
             books.doubt(task, to)
         elif (lost := peer.lost and not peer.vague) or task.holder or task.asked_in_doubt:
             why = f"though {to} is lost" if lost else f"though {task.holder or 'nobody'} holds it"
-            taken = tempted or "S8.2" if task.holder else "S7.8"
+            disturbed = self._disturbed_by(task.owner, task.holder)
+            taken = tempted or disturbed or "S8.2" if task.holder else "S7.8"
             self._break("S9.6" if lost else taken, f"{said}, {why}")
             books.give_up(task_id, task)
             books.doubt(task, to)
         else:
             self._on_assigned(to, peer, task_id, task, message)
+
+    def _refusal_of_another(self, task: TaskBook) -> Due | None:
+        """What should have been told a client that has submitted a task under an id that was another's (S1.3)."""
+        for due in self._books.dues.about(task.message):
+            if due.requirement == "S1.3" and due.to != task.owner and (due.told or not due.optional):
+                return due
+        return None
 
     def _on_assigned(self, to: str, peer: PeerBook, task_id: bytes, task: TaskBook, message: Task) -> None:
         """The dispatch of a task that waits."""
@@ -64,6 +76,8 @@ class TaskRules(Findings):
             self._break("S8.2", f"{said}, though {to} holds {peer.load} tasks and its queue size is {peer.queue_size}")
         elif message != task.message:
             self._break(_changed(task.message), f"{said}, with other fields than it was submitted with")
+        elif task_id in books.overtaken:
+            self._overtaken(said)
         books.accept(task)
         books.assign(task_id, task, to)
         books.serve(to, "worker")
@@ -77,6 +91,7 @@ class TaskRules(Findings):
         if due is not None:
             if owed and owed[0] is not due and not due.optional:
                 self._out_of_turn(said, owed[0])
+            self._come_late(said, due)
             return
         if task is None:
             unknown = self._nonsense[1] or "M5"
@@ -85,7 +100,9 @@ class TaskRules(Findings):
         tempted = task.tempting.pop((to, effect_of(message)), None)
         if task.stage == "unclear":
             return
-        if task.stage == "over":
+        if task.lost_with == to and task.terminal is None and not task.holder:
+            self._break("S9.5", f"{said}, though {to} is lost, and that task with it")
+        elif task.stage == "over":
             requirement = "S3.1" if task.never_again == "S3.1" else "S1.2"
             self._break(requirement, f"{said}, though {self._fate(task)}")
         elif task.holder != to:
@@ -98,12 +115,17 @@ class TaskRules(Findings):
             self._break(tempted or "S9.7", f"{said}, though its owner is lost and it was cancelled with force")
         elif not task.round:
             if force:
-                self._break(tempted or self._reacts(task.owner) or "S7.1", f"{said}, which its owner has not asked for")
+                self._unasked(task, tempted, said)
             task.round, task.asked = "move", 1
         elif force and task.round == "move":
-            self._break(tempted or self._reacts(task.owner) or "S7.1", f"{said}, which its owner has not asked for")
+            self._unasked(task, tempted, said)
         else:
             self._break(tempted or ("S6.1" if force else "S7.7"), f"{said}, though a round is open")
+
+    def _unasked(self, task: TaskBook, tempted: str | None, said: str) -> None:
+        """A TaskCancel with force for which there is no reason."""
+        wanted = tempted or self._reacts(task.owner) or self._disturbed_by(task.owner, task.holder) or "S7.1"
+        self._break(wanted, f"{said}, which its owner has not asked for")
 
     def _on_told(self, to: str, task_id: bytes, message: Message, kind: int | None) -> None:
         """A TaskResult (`kind` is None) or a TaskCancelConfirm."""
@@ -118,6 +140,7 @@ class TaskRules(Findings):
         if due is not None:
             if owed and owed[0] is not due and not due.optional:
                 self._out_of_turn(said, owed[0])
+            self._come_late(said, due)
             self._discharge(to, task_id, task, message, due)
         elif kind is not None and owed and isinstance(owed[0].message, TaskCancelConfirm):
             lost = task is not None and task.waits_by == "S9.3" and kind == NOT_FOUND
@@ -217,7 +240,8 @@ class TaskRules(Findings):
             denied = kind == CANCELED and books.refused_to_close
             waits = "S9.3" if task.waits_by == "S9.3" else "S11.6" if denied else "S1.1"
             requirement = "S7.2" if task.round == "move" else unasked if task.holder else waits
-        wanted = tempted or self._reacts(task.owner, task.holder) or requirement
+        concerned = (task.owner, task.holder)
+        wanted = tempted or self._reacts(*concerned) or self._disturbed_by(*concerned) or requirement
         self._break(wanted, f"{said}, for which there is no reason")
         books.give_up(task_id, task)
 
@@ -238,6 +262,8 @@ class TaskRules(Findings):
             books.dues.remove(owed[0])
             task.terminal = message  # it may not run again, since nothing does: S9.3
         else:
+            if tempted == "S5.2":
+                tempted = None  # that answer came behind a result, and it is the result that is lost
             self._break(tempted or owed[0].requirement, f"{said}, not {self._words(owed[0].message)}")
             if kind != CANCEL_FAILED:
                 books.dues.late(owed[0])
@@ -249,6 +275,7 @@ class TaskRules(Findings):
         task = books.task(message.task_id)
         due = books.dues.take(to, message)
         if due is not None:
+            self._come_late(said, due)
             if due.message != message:
                 self._break(_changed(due.message), f"{said}, other than the holder has sent it")
         elif task is None or task.stage != "unclear":

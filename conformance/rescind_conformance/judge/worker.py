@@ -5,6 +5,9 @@ Judged: W1.1 to W5.3, and M1, M3, M6, T2 and T4 as far as a worker's records sho
 - W2.2: that "all of it" has ended is what `PROCESS_ENDED` claims.
 - W2.5: that a result is released, unless `RESULT_RELEASED` is among the events: nothing of it is stored any more.
 - W3.2: which error is the result, and whether payloads could be read.
+- W4.2: when a task came to its end whose result is sent before the good-bye, unless `STARTED` and `FINISHED` are among
+  the events (for `failedWorkerDied`, `PROCESS_ENDED`): one that had returned before the worker was told to leave may
+  have its result after that. So nothing is said of it where a worker is only seen from outside.
 - W5.1, W5.2: intervals and silence; records have no time. That a heartbeat comes first is judged.
 - M1, M3: counts and logs. What must be dropped is judged by what it must not cause.
 - M2, M4, M5, T3: they are about frames and connections; breaking them breaks something else here.
@@ -126,8 +129,7 @@ class WorkerJudge(PeerJudge):
             case ClientDisconnect(kind):
                 requirement = "W4.3" if kind == DisconnectType.DISCONNECT else "M6"
                 self._leave(requirement)
-                for task in self._tasks.values():
-                    task.silenced = requirement if task.runs else ""
+                self._silence(requirement)
             case WorkerHeartbeatEcho() | ObjectInstruction():
                 pass
             case _:
@@ -224,6 +226,13 @@ class WorkerJudge(PeerJudge):
         self._leaving, self._owes_goodbye = requirement, orderly
         for task in self._tasks.values():
             task.asked = tuple(replace(asked, optional=asked.optional or asked.may_end) for asked in task.asked)
+        if orderly:
+            self._silence(requirement)
+
+    def _silence(self, requirement: str) -> None:
+        """What runs now is to be ended, and has no result any more. What has come to its own end still has."""
+        for task in self._tasks.values():
+            task.silenced = task.silenced or (requirement if task.runs else "")
 
     # --- what it sends
 
@@ -254,14 +263,17 @@ class WorkerJudge(PeerJudge):
         elif task.phase is Phase.ABSENT:
             requirement = "W4.1" if self._leaving else self._without_effect or "W1.1"
             self._break(requirement, f"{said}, a task that it {'drops as it leaves' if self._leaving else 'has not'}")
-        elif task.silenced:
-            self._break(task.silenced, f"{said}, though it was told that it is lost")
+        elif task.silenced and not (kind == TaskResultType.FAILED_WORKER_DIED and self._may_have_died(task)):
+            told = "it leaves, which ends that task" if task.silenced == "W4.2" else "it was told that it is lost"
+            self._break(task.silenced, f"{said}, though {told}")
         elif (wrong := self._wrong_result(task, kind)) is not None:
             self._break(wrong[0], f"{said}, though {wrong[1]}")
         elif missed is not None:
             self._break(missed.requirement, f"{said} before it has answered a TaskCancel with {_words(missed)}")
         if task.phase is not Phase.ABSENT:
-            self._close(task_id, LastWord.RESULT)
+            closed = self._close(task_id, LastWord.RESULT)
+            if missed is not None:  # it may still be answered, too late
+                closed.asked = (Asked((CANCEL_FAILED, NOT_FOUND), missed.requirement, optional=True), *closed.asked)
 
     def _wrong_result(self, task: Assigned, kind: int) -> tuple[str, str] | None:
         """What is wrong with a result of this kind."""
@@ -288,7 +300,7 @@ class WorkerJudge(PeerJudge):
         if task.phase is Phase.UNCLEAR:
             return
         number = task.answered_by(kind)
-        if task.silenced and kind != NOT_FOUND:
+        if task.silenced not in ("", "W4.2") and kind != NOT_FOUND:
             self._break(task.silenced, f"{said}, though it was told that it is lost")
             self._give_up(task_id)
         elif number is None:
@@ -373,6 +385,10 @@ class WorkerJudge(PeerJudge):
                 self._break("W3.1", f"has not said that what ran {name} has died")
             elif task.phase is Phase.QUEUED and idle:
                 self._break("W1.1", f"does not start {name}, though nothing runs")
+
+    def _may_have_died(self, task: Assigned) -> bool:
+        """By itself, before it was told to end because the worker leaves: nobody has recorded when it died."""
+        return task.silenced == "W4.2" and task.phase is Phase.RUNNING and not self._sees(EventKind.PROCESS_ENDED)
 
     def _is_alive(self, task: Assigned) -> bool:
         return task.runs and not task.unreleased and self._sees(EventKind.PROCESS_ENDED)

@@ -83,7 +83,9 @@ class Assigned:
     unreleased: bool = False
     """It returned while it was being ended, and its result is not released."""
     silenced: str = ""
-    """It ran when the worker was told that it is lost: the requirement that forbids a word about it."""
+    """It ran when the worker was told that it is lost, or began to leave: the requirement that forbids a word about it,
+    or (W4.2) a result of it.
+    """
 
     @property
     def runs(self) -> bool:

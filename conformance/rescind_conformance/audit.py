@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from rescind.messages import ClientDisconnect, DisconnectType, WorkerDisconnectN
 from rescind_conformance.judge.outside import Seen, Undecided, judge_from_outside
 from rescind_conformance.judge.records import EventKind, EventRecord, MessageRecord, Violation
 from rescind_conformance.judge.scheduler import SchedulerJudge
-from rescind_conformance.trace import SCHEDULER, Entry
+from rescind_conformance.trace import SCHEDULER, Echoes, Entry
 
 SILENT, DROPPED = "falls silent", "drops its connection"
 """Notes of peers that the scheduler may take as lost."""
@@ -68,6 +68,31 @@ def judge_scheduler_of(
         findings, undecided = list(reason.findings), True
     positions = [position for _, position in placed] + [len(judged)]
     return Audit([Placed(one.violation, positions[one.index]) for one in findings], undecided)
+
+
+def first_broken(judge: Callable[[Sequence[Entry]], Audit], trace: Sequence[Entry]) -> Audit:
+    """What a scheduler broke first; and beside echoes to peers that are lost, what else it broke first.
+
+    What is found after a violation may come of it, and is not told. But such an echo changes nothing: it is left out,
+    and the rest is judged again.
+    """
+    found: list[Placed] = []
+    entries = list(enumerate(trace, start=1))  # with the place that each has in the original
+    while True:
+        audit = judge([entry for _, entry in entries])
+        if not audit.findings:
+            break
+        violation, position = audit.findings[0]
+        place, entry = entries.pop(position - 1)
+        found.append(Placed(violation, place))
+        if not changes_nothing(violation.requirement, entry):
+            break
+    return Audit(found, audit.undecided)
+
+
+def changes_nothing(requirement: str, entry: Entry) -> bool:
+    """Whether a violation is an echo to a peer that is lost (S9.6, S9.8): what follows does not depend on it."""
+    return requirement in ("S9.6", "S9.8") and isinstance(entry.message, Echoes)
 
 
 class OnlineAudit:

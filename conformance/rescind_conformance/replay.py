@@ -135,8 +135,7 @@ class _Player:
             self._as_recorded = self._as_recorded and _same(step["heard"], heard)
             if failure:
                 break
-        self._world.audit()
-        self.seen.audited = {departure.requirement for departure in self._world.departures}
+        self.seen.audited = {departure.requirement for departure in self._world.departures} | self._world.broken()
 
     def _do(self, action: dict[str, Any]) -> None:
         match action:

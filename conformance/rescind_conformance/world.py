@@ -11,7 +11,15 @@ import zmq
 
 from rescind import wire
 from rescind.messages import ClientDisconnect, DisconnectType, Message, Task, WorkerDisconnectNotification
-from rescind_conformance.audit import DROPPED, RECONNECTS, STOPPED, UNDECIDED, judge_scheduler_of
+from rescind_conformance.audit import (
+    DROPPED,
+    RECONNECTS,
+    STOPPED,
+    UNDECIDED,
+    Audit,
+    first_broken,
+    judge_scheduler_of,
+)
 from rescind_conformance.findings import Conversation, Findings
 from rescind_conformance.peers import FakeClient, FakeWorker, Peer, TaskRef, Unreadable, new_routing_id
 from rescind_conformance.trace import SCHEDULER, Entry
@@ -191,14 +199,19 @@ class World(Findings):
         """
         if self.departures:
             return
-        unheard = [peer.name for peer in (*self.clients, *self.workers) if not peer.living]
-        judged = judge_scheduler_of(
-            self.trace, self.names, unheard=unheard, at_rest=self._at_rest, goodbyes_may_be_late=True
-        )
+        judged = self._judged(self.trace)
         for violation, position in judged.findings[:1]:
             self.depart(violation.requirement, f"seen in the trace: {violation.text}", position=position)
         if judged.undecided:
             self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, UNDECIDED))
+
+    def broken(self) -> set[str]:
+        """The requirements that the trace shows broken, as `first_broken` says."""
+        return {violation.requirement for violation, _ in first_broken(self._judged, self.trace).findings}
+
+    def _judged(self, trace: Sequence[Entry]) -> Audit:
+        unheard = [peer.name for peer in (*self.clients, *self.workers) if not peer.living]
+        return judge_scheduler_of(trace, self.names, unheard=unheard, at_rest=self._at_rest, goodbyes_may_be_late=True)
 
     def log_tail(self) -> str:
         return self.instance.log_tail()

@@ -87,7 +87,7 @@ def explore_command(
         fail(str(error))
     finally:
         if explored:
-            _print(explored, reduction, console)
+            _print(explored, len(chosen), reduction, console)
             _write(report, explored, console)
     raise typer.Exit(_exit_status(explored, len(chosen)))
 
@@ -142,7 +142,7 @@ class _Live:
             self._bars.console.print(f"[red]{first.requirement}[/] {result.scenario}", highlight=False)
 
 
-def _print(explored: list[Explored], reduction: bool, console: Console) -> None:
+def _print(explored: list[Explored], asked: int, reduction: bool, console: Console) -> None:
     for one in explored:
         for each in one.counterexamples:
             _print_counterexample(one.result, each, console)
@@ -159,7 +159,7 @@ def _print(explored: list[Explored], reduction: bool, console: Console) -> None:
     states = sum(one.result.progress.states for one in explored)
     closed = sum(one.result.closed for one in explored)
     console.print(
-        f"{closed} of {len(explored)} scenarios closed; {states:,} states, {transitions:,} transitions; judged by "
+        f"{closed} of {asked} scenarios closed; {states:,} states, {transitions:,} transitions; judged by "
         "SPEC.md's rules for scheduler, client and worker",
         highlight=False,
     )

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from rescind_conformance.audit import judge_scheduler_of
+from rescind_conformance.audit import Audit, changes_nothing, first_broken, judge_scheduler_of
 from rescind_conformance.case import Profile
 from rescind_conformance.explorer.live_peers import LivePeers
 from rescind_conformance.explorer.scenario import ClientPlan, RawPlan, Scenario, SchedulerPlan
@@ -63,7 +63,7 @@ class LiveResult:
     closed: bool = False
     """Every order was driven to its end."""
     shortest: dict[str, CaseResult] = field(default_factory=dict)
-    """By requirement: of the orders whose first violation is of it, the shortest."""
+    """By requirement: of the orders that break it, the shortest."""
 
     def note(self, requirement: str, result: CaseResult) -> None:
         """Keep an order if it is the shortest."""
@@ -117,25 +117,29 @@ class LiveSession:
         self._recorder.begin(world.trace)
         return LivePeers(self.system.scenario, world)
 
-    def end(self, peers: LivePeers, words: Sequence[str], departure: Departure | None) -> Departure | None:
-        """Judge the order; what it broke first. `words` tell it. `departure`: the subject did not go on.
+    def end(self, peers: LivePeers, words: Sequence[str], departure: Departure | None) -> bool:
+        """Judge the order. `words` tell it. `departure`: the subject did not go on.
 
+        Returns whether longer orders may show something: not if what it breaks may have changed what follows.
         An order in which something of an earlier one was left over is not judged, and not counted.
         """
         assert self._world is not None
-        found = None
+        found: list[Departure] = []
         if not peers.left_over:
-            found = departure or self._judge(peers)
+            found = [departure] if departure is not None else self._judge(peers)
             self._count(peers)
-            if found is not None:
+            if found:
                 self._note(peers, words, found)
-        if found is None and not peers.left_over and self._takes_leave(peers):
+        if not found and not peers.left_over and self._takes_leave(peers):
             self._world.close(farewell=True)
         else:
             self._subject.leave(self._world)
             self._world = None
         self._show(self.result.orders)
-        return found
+        return departure is None and all(self._changes_nothing(peers, one) for one in found)
+
+    def _changes_nothing(self, peers: LivePeers, found: Departure) -> bool:
+        return changes_nothing(found.requirement, peers.world.trace[(found.position or 0) - 1])
 
     def _takes_leave(self, peers: LivePeers) -> bool:
         """First the clients go, so that none of their tasks is there when the workers of the next order come."""
@@ -147,30 +151,33 @@ class LiveSession:
             return False
         return True
 
-    def _judge(self, peers: LivePeers) -> Departure | None:
-        found, undecided = self._judged(peers, goodbyes_may_be_late=False)
+    def _judge(self, peers: LivePeers) -> list[Departure]:
+        """What it broke, as `first_broken` says."""
+        found = self._judged(peers, goodbyes_may_be_late=False)
         # A good-bye has no fence: what it should have caused is waited for.
         bound = time.monotonic() + self._deadline
-        while found is not None and time.monotonic() < bound:
-            certain, undecided = self._judged(peers, goodbyes_may_be_late=True)
-            if certain is not None:
+        while found.findings and time.monotonic() < bound:
+            certain = self._judged(peers, goodbyes_may_be_late=True)
+            if certain.findings:
                 found = certain
                 break
             peers.world.settle()
-            found, undecided = self._judged(peers, goodbyes_may_be_late=False)
-        self.result.undecided += undecided
-        return found
+            found = self._judged(peers, goodbyes_may_be_late=False)
+        self.result.undecided += found.undecided
+        return [
+            Departure(violation.requirement, f"seen in the trace: {violation.text}", position=position)
+            for violation, position in found.findings
+        ]
 
-    def _judged(self, peers: LivePeers, *, goodbyes_may_be_late: bool) -> tuple[Departure | None, bool]:
+    def _judged(self, peers: LivePeers, *, goodbyes_may_be_late: bool) -> Audit:
         world = peers.world
         unheard = [peer.name for peer in peers.peers if not peer.living]
-        audit = judge_scheduler_of(
-            world.trace, world.names, unheard=unheard, at_rest=True, goodbyes_may_be_late=goodbyes_may_be_late
+        return first_broken(
+            lambda trace: judge_scheduler_of(
+                trace, world.names, unheard=unheard, at_rest=True, goodbyes_may_be_late=goodbyes_may_be_late
+            ),
+            world.trace,
         )
-        for violation, position in audit.findings:  # what comes after the first mostly comes of it
-            text = f"seen in the trace: {violation.text}"
-            return Departure(violation.requirement, text, position=position), audit.undecided
-        return None, audit.undecided
 
     def _count(self, peers: LivePeers) -> None:
         self.result.orders += 1
@@ -178,11 +185,15 @@ class LiveSession:
         digest = hashlib.blake2b("\n".join(peers.inputs).encode(), digest_size=8).digest()
         self.result.inputs.add(int.from_bytes(digest))
 
-    def _note(self, peers: LivePeers, words: Sequence[str], found: Departure) -> None:
-        world, scenario = peers.world, self.system.scenario
+    def _note(self, peers: LivePeers, words: Sequence[str], found: Sequence[Departure]) -> None:
+        world, recording = peers.world, self._recorder.end()
         self.result.broken += 1
-        order = CaseResult(f"orders.{found.requirement}", f"in the scenario {scenario.name}", (found.requirement,))
-        order.departures, order.trace, order.names = [found], world.trace, world.names
-        order.recording, order.log = self._recorder.end(), world.log_tail()
-        order.notes = ["What clients and workers did:", *words]
-        self.result.note(found.requirement, order)
+        for number, one in enumerate(found):
+            title = f"in the scenario {self.system.scenario.name}"
+            order = CaseResult(f"orders.{one.requirement}", title, (one.requirement,))
+            order.departures, order.trace, order.names = [one], world.trace, world.names
+            order.recording, order.log = recording, world.log_tail()
+            order.notes = ["What clients and workers did:", *words]
+            if number:
+                order.notes.append("Before it an echo went to a peer that is lost, which is left out here.")
+            self.result.note(one.requirement, order)

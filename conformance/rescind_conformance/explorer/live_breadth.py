@@ -30,7 +30,7 @@ class _Beginning:
 
 
 def drive_by_length(session: LiveSession, orders: int) -> LiveResult:
-    """Drive orders by their length, so many at most. Nothing that has broken something goes on.
+    """Drive orders by their length, so many at most. One that has broken a requirement first of all does not go on.
 
     Raises as `LiveSession.begin` does.
     """
@@ -52,7 +52,7 @@ def drive_by_length(session: LiveSession, orders: int) -> LiveResult:
 
 
 def _drive(session: LiveSession, inputs: tuple[Input, ...], states: frozenset[State]) -> _Beginning | None:
-    """Drive an order from its beginning; None: it is broken."""
+    """Drive an order from its beginning; None: it need not go on."""
     while True:
         peers = session.begin()
         heard: dict[int, list[Message]] = {}
@@ -62,10 +62,10 @@ def _drive(session: LiveSession, inputs: tuple[Input, ...], states: frozenset[St
                 heard = peers.say(position, message)
         except Departure as unresponsive:
             departure = unresponsive
-        found = session.end(peers, peers.inputs, departure)
+        goes_on = session.end(peers, peers.inputs, departure)
         if not peers.left_over:
             break
-    if found is not None:
+    if not goes_on:
         return None
     configurations = session.system.configurations
     batches = {

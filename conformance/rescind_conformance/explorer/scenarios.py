@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rescind.messages import Task, TaskCancel
+from rescind.messages import ClientHeartbeat, Task, TaskCancel
 from rescind.scheduler_machine import SchedulerSettings
 from rescind_conformance.explorer.scenario import CancelCall, ClientPlan, RawPlan, Scenario, SchedulerPlan, WorkerPlan
 
@@ -17,6 +17,15 @@ def _both(*tasks: str, times: int = 1) -> tuple[CancelCall, ...]:
 
 
 _SCENARIOS = [
+    Scenario(
+        "one-task",
+        "one task: its owner cancels it in both ways and leaves, a stranger cancels it, and its worker leaves",
+        (
+            ClientPlan(("T1",), _both("T1"), disconnects=True),
+            RawPlan((ClientHeartbeat(), TaskCancel(T1), TaskCancel(T1, force=True)), shuffled=True),
+        ),
+        (WorkerPlan(leaves=True, late_finishes=1),),
+    ),
     Scenario(
         "cancels-loss-rebalancing",
         "two tasks, a cancel of each kind for each, the death of a worker, and a rebalancing",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -15,6 +15,9 @@ from rescind.scheduler_table import TaskInput, TaskState
 from rescind.worker_machine import Send, WorkerMachine
 from rescind.worker_table import AssignmentInput, AssignmentState
 from rescind_conformance.races import ReferenceClient, ReferenceScheduler, ReferenceWorker
+
+Row = tuple[str, tuple[Any, Any], Any]
+"""What is wrong, the state and the input, and what follows; None: nothing does."""
 
 
 @contextmanager
@@ -61,6 +64,80 @@ class BentWorker(WorkerMachine):
     def handle(self, event: Any) -> Any:
         with rows(worker_table.TRANSITIONS, self.changed):
             return super().handle(event)
+
+
+# --- single rows
+
+
+def _scheduler_rows() -> Iterator[Row]:
+    s, i, a = TaskState, TaskInput, scheduler_table.Action
+    rows = [
+        ("a result in a round is dropped", s.CANCELING, i.RESULT, s.CANCELING, a.NOTHING),
+        ("a result in an escalated round is dropped", s.ESCALATED, i.RESULT, s.ESCALATED, a.NOTHING),
+        ("a force that joins is swallowed", s.CANCELING, i.CANCEL_FORCE, s.CANCELING, a.NOTHING),
+        ("the first refusal is told", s.ESCALATED, i.CANCEL_FAILED, s.FORCING, a.FORWARD_ANSWER),
+        ("a refusal ends the task", s.FORCING, i.CANCEL_FAILED, s.ENDED, a.FORWARD_ANSWER),
+        ("what is cancelled is placed again", s.CANCELING, i.WORKER_LOST, s.QUEUED, a.NOTHING),
+        ("what is escalated is placed again", s.ESCALATED, i.WORKER_LOST, s.QUEUED, a.NOTHING),
+        ("a cancel does not take a move over", s.REBALANCING, i.CANCEL, s.REBALANCING, a.NOTHING),
+        ("a force in a move is swallowed", s.REBALANCING, i.CANCEL_FORCE, s.ESCALATED, a.NOTHING),
+        ("a refused move is told", s.REBALANCING, i.CANCEL_FAILED, s.DISPATCHED, a.FORWARD_ANSWER),
+        ("a move goes on without an owner", s.REBALANCING, i.OWNER_LOST, s.ABANDONED, a.NOTHING),
+        ("what is forced is forced again", s.FORCING, i.OWNER_LOST, s.ABANDONED, a.SEND_CANCEL_FORCE),
+        ("what is escalated is forced again", s.ESCALATED, i.OWNER_LOST, s.ABANDONED, a.SEND_CANCEL_FORCE),
+    ]
+    for name, state, given, following, action in rows:
+        yield name, (state, given), scheduler_table.Transition(following, action)
+
+
+def _client_rows() -> Iterator[Row]:
+    s, i, a = FutureState, FutureInput, client_table.Action
+    rows = [
+        ("a refusal cancels", s.CANCELING, i.CANCEL_FAILED, s.CANCELLED, a.CONFIRMED),
+        ("a forced call in a round is sent", s.CANCELING, i.CANCEL_FORCE, s.CANCELING, a.SEND_CANCEL_FORCE),
+        ("a time limit leaves the future pending", s.CANCELING, i.TIME_LIMIT, s.RUNNING, a.REFUSED),
+        ("a forced cancel is sent as another", s.RUNNING, i.CANCEL_FORCE, s.CANCELING, a.SEND_CANCEL),
+    ]
+    for name, state, given, following, action in rows:
+        yield name, (state, given), client_table.Transition(following, action)
+    yield "an answer in a round is lost", (s.CANCELING, i.CANCEL_NOT_FOUND), None
+    yield "a disconnect in a round leaves it open", (s.CANCELING, i.DISCONNECT), None
+
+
+def _worker_rows() -> Iterator[Row]:
+    s, i, a = AssignmentState, AssignmentInput, worker_table.Action
+    rows = [
+        ("what runs is said to be cancelled", s.RUNNING, i.CANCEL, s.RUNNING, a.SEND_CANCELED),
+        ("what waits refuses force", s.QUEUED, i.CANCEL_FORCE, s.QUEUED, a.SEND_CANCEL_FAILED),
+        ("a result wins over an end", s.ENDING, i.FINISHED, s.ENDED, a.SEND_RESULT),
+        ("what ends refuses", s.ENDING, i.CANCEL, s.ENDING, a.SEND_CANCEL_FAILED),
+        ("what was ended has died", s.ENDING, i.PROCESS_ENDED, s.ENDED, a.SEND_WORKER_DIED),
+        ("one that leaves answers", s.LEAVING, i.PROCESS_ENDED, s.ENDED, a.SEND_CANCELED),
+        ("one that leaves sends results", s.LEAVING, i.FINISHED, s.LEAVING, a.SEND_RESULT),
+    ]
+    for name, state, given, following, action in rows:
+        yield name, (state, given), worker_table.Transition(following, action)
+
+
+ROWS: Mapping[str, Sequence[Row]] = {
+    "scheduler": [*_scheduler_rows()],
+    "client": [*_client_rows()],
+    "worker": [*_worker_rows()],
+}
+"""By role, faults of one row each."""
+
+
+def with_row(role: str, key: Any, row: Any) -> Callable[[], Any]:
+    """What makes machines in whose table one row is another."""
+    bases: Mapping[str, type[Any]] = {"scheduler": BentScheduler, "client": BentClient, "worker": BentWorker}
+    bent = type("Bent", (bases[role],), {"changed": {key: row}})
+    match role:
+        case "scheduler":
+            return lambda: ReferenceScheduler(bent())
+        case "client":
+            return lambda: ReferenceClient(bent())
+        case _:
+            return lambda: ReferenceWorker(bent)
 
 
 # --- schedulers

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from rescind_conformance.adapter import AdapterFault
 from rescind_conformance.audit import Placed
 from rescind_conformance.findings import Findings
 from rescind_conformance.peers import Peer
@@ -17,8 +16,6 @@ from rescind_conformance.recording import Recording
 from rescind_conformance.verdicts import Departure
 
 World = TypeVar("World", bound=Findings)
-_BEGINNINGS: Final = ("connect", "start")
-"""Actions without which there is nobody to do anything."""
 
 
 @dataclass(slots=True)
@@ -90,6 +87,16 @@ class Bench(ABC, Generic[Played]):
     tested: Tested
     known: Collection[str] = ()
     """Requirements that may be broken: what comes after is judged all the same."""
+    repeatable: bool = True
+    """What is done again has the same effect again, each effect at the same moment. Of processes that is not so."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, RequirementBroken] = {}
+        """By requirement: the shortest order so far that broke it."""
+        self.played = 0
+        """Orders that were played to their end."""
+        self.undecided = 0
+        """Those of them that were judged only in part."""
 
     @abstractmethod
     def begin(self) -> Played:
@@ -104,45 +111,65 @@ class Bench(ABC, Generic[Played]):
 
 
 class Player(Generic[Played]):
-    """Plays one order at a bench."""
+    """Plays one order at a bench.
+
+    What an order at a process breaks is raised when it has ended, not at once: when it is seen depends on how fast
+    things happen, and Hypothesis wants the same draws to end in the same place. After it nothing more is done.
+    """
 
     def __init__(self, bench: Bench[Played]) -> None:
         self._bench = bench
         self.order = bench.begin()
-        self._failed = False
+        self._broken: RequirementBroken | None = None
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is done in this order."""
+        return self.order.over or self._broken is not None
 
     def play(self, act: Callable[[], object]) -> None:
         """Do something, and judge what comes of it. Raises `RequirementBroken`."""
-        if self.order.over:
+        if self.over:
             return
         try:
             act()
-            found = self.order.rest()
+            found = [] if self._broken is not None else self.order.rest()  # a part of it may have been played
         except Departure as departure:
-            self._fail([*map(_departure, self.order.judge()), departure])
+            if self._broken is None:
+                self._fail([*map(_departure, self.order.judge()), departure])
         else:
             self._fail([*map(_departure, found)])
+        if self._bench.repeatable:
+            self._raise()
 
     def finish(self) -> None:
         """The order has ended: what is still on its way comes, and is judged. Raises `RequirementBroken`."""
-        if not self._failed:
+        if self._broken is None:
             try:
                 found = self.order.rest(last=True)
             except Departure as departure:
                 self._fail([departure])
             else:
                 self._fail([*map(_departure, found)])
+            self._bench.played += 1
+            self._bench.undecided += self.order.undecided
+            self._raise()
+        elif not self._bench.repeatable:
+            self._raise()
 
     def end(self) -> None:
         """Leave nothing of the order."""
         self._bench.end(self.order)
 
+    def _raise(self) -> None:
+        if self._broken is not None:
+            raise self._broken from None
+
     def _fail(self, departures: Sequence[Departure]) -> None:
-        """Raise for the first that is not known. Something known after which nothing goes on ends the order."""
+        """Note the first that is not known. Something known after which nothing goes on ends the order."""
         order, world = self.order, self.order.world
         for departure in departures:
-            if departure.requirement not in self._bench.known:
-                self._failed = True
+            if self._broken is None and departure.requirement not in self._bench.known:
                 story = Story(
                     departure,
                     list(order.actions),
@@ -153,44 +180,11 @@ class Player(Generic[Played]):
                     world.log_tail(),
                     order.unfenced,
                 )
-                raise broken(self._bench.tested, story) from None
+                self._broken = broken(self._bench.tested, story)
+                before = self._bench.found.get(departure.requirement)
+                if before is None or story.length < before.length:
+                    self._bench.found[departure.requirement] = self._broken
             order.over = order.over or departure.unresponsive
-
-
-def without_needless(bench: Bench[Any], error: RequirementBroken) -> Story:
-    """The order of an error without each action that can be left out, so that the same requirement is broken still."""
-    best = _played(bench, error.story)
-    if best is None or best.departure.requirement != error.requirement:
-        return error.story  # it depends on how fast things happen
-    length = 0
-    while length != len(best.actions):
-        length = index = len(best.actions)
-        while index > 0:
-            index = min(index, len(best.actions)) - 1
-            if best.actions[index]["do"] in _BEGINNINGS:
-                continue
-            actions = [*best.actions[:index], *best.actions[index + 1 :]]
-            shorter = _played(bench, replace(best, actions=actions))
-            if shorter is not None and shorter.departure.requirement == error.requirement:
-                best = shorter
-    return best
-
-
-def _played(bench: Bench[Any], story: Story) -> Story | None:
-    """Play an order again; what is broken."""
-    player = Player(bench)
-    player.order.know(story.names)
-    try:
-        for each in story.actions:
-            player.play(lambda each=each: player.order.perform(each))  # type: ignore[misc]
-        player.finish()
-    except RequirementBroken as error:
-        return error.story
-    except (KeyError, IndexError, AdapterFault):
-        return None  # it needs what was left out
-    finally:
-        player.end()
-    return None
 
 
 def _departure(placed: Placed) -> Departure:

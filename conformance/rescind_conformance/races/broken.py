@@ -44,6 +44,17 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """How often an order broke a requirement when it was played again."""
+
+    times: int
+    runs: int
+
+    def __str__(self) -> str:
+        return f"{self.times} of {self.runs}"
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """What happened in an order up to where a requirement was broken for certain."""
 
@@ -59,6 +70,8 @@ class Story:
     """The last lines that the subject wrote."""
     unfenced: bool = False
     """It is one of a scheduler that needs no fences."""
+    seen: Seen | None = None
+    """None: it was not played again."""
 
 
 class RequirementBroken(AssertionError):
@@ -113,6 +126,8 @@ def _told(tested: Tested, story: Story, replay: Path | None) -> str:
         *(f"  {line}" for line in trace_lines(story.trace, story.names)),
         *(["Its log ends:", *(f"  {line}" for line in story.log.splitlines())] if story.log else []),
     ]
+    if story.seen is not None and story.seen.times < story.seen.runs:
+        lines.append(f"It depends on how fast things happen: played again, the order broke it in {story.seen} runs.")
     if replay is not None:
         options = tested.replay_options or _OTHERS[tested.role]
         lines.append(f"To play it again: rescind conformance replay {replay} {options}")

@@ -64,6 +64,10 @@ class ClientOrder(PeerOrder[ClientWorld | ClientMachineWorld]):
         """A task that is not over; if there is none, one that is."""
         return pick([task for task in self.tasks if task.name not in self._over], number) or pick(self.tasks, number)
 
+    def is_over(self, task: TaskRef) -> bool:
+        """Whether it had a terminal message."""
+        return task.name in self._over
+
     def asked(self, number: int) -> TaskRef | None:
         """A task with a TaskCancel that was not answered."""
         return pick(self._asked, number)

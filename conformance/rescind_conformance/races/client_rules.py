@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from hypothesis import strategies as st
@@ -19,6 +20,13 @@ WORDS: Final = [*RESULTS, *CONFIRMS, "TaskLog", "Task", "GraphTask", "TaskCancel
 GARBAGE: Final = 100
 """The kinds of garbage that are drawn."""
 PARTINGS: Final = ["disconnects", "is dropped", "hears nothing", *ENDINGS]
+STEPS: Final = (
+    *("refused", "force", "cancel", "ask"),
+    *("refused", "result", "canceled", "not found", "cancel, briefly", "limit"),
+)
+"""What may happen while a round is open, the likely more than once."""
+SAID: Final = {"refused": "CANCEL_FAILED", "canceled": "CANCELED", "not found": "CANCEL_NOT_FOUND", "result": "SUCCESS"}
+ROUNDS: Final = st.lists(st.sampled_from(STEPS), min_size=1, max_size=5)
 SELDOM: Final = 15
 """In one of so many times a rule does something that ends most of the order."""
 
@@ -71,17 +79,41 @@ class ClientRules(RaceRules[ClientOrder]):
         else:
             self.order.garble(task=about, number=number - len(WORDS))
 
-    @race(how=st.sampled_from(PARTINGS), number=st.integers(1, SELDOM))
-    def part(self, how: str, number: int) -> None:
-        """The client disconnects, loses its connection, or is declared lost; seldom."""
+    @race(number=NUMBERS, force=st.booleans(), steps=ROUNDS)
+    def contest(self, number: int, force: bool, steps: list[str]) -> None:
+        """A task is cancelled, and what may cross that does: all about the same task, until it is over."""
+        task: TaskRef | None = None
+        for step in ("force" if force else "cancel", *steps):
+            if task is None or self.order.is_over(task):
+                task = self._owned(number)
+            if task is not None:
+                self.player.play(partial(self._happen, step, task.name))
+
+    @race(how=st.sampled_from(PARTINGS), number=st.integers(1, SELDOM), cancels=st.booleans())
+    def part(self, how: str, number: int, cancels: bool) -> None:
+        """The client disconnects, loses its connection, or is declared lost; seldom. Perhaps amid a round."""
         if number < SELDOM:
             return
+        if cancels and (task := self._owned(0)) is not None:
+            self.player.play(partial(self._happen, "cancel", task.name))
         if how == "disconnects":
             self.order.disconnect()
         elif how in ENDINGS:
             self.order.say(word=how)
         else:
             self.order.lose(dropped=how == "is dropped")
+
+    def _happen(self, step: str, task: str) -> None:
+        """One step in the round of a task."""
+        match step:
+            case "cancel" | "force" | "cancel, briefly":
+                self.order.cancel(task=task, force=step == "force", brief=step == "cancel, briefly")
+            case "ask":
+                self.order.ask(task=task)
+            case "limit":
+                self.order.reach_limit(task=task)
+            case _:
+                self.order.say(word=SAID[step], task=task)
 
     def _owned(self, number: int) -> TaskRef | None:
         """A task; one that is submitted now if there is none."""

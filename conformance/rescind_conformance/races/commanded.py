@@ -17,6 +17,8 @@ from rescind_conformance.subjects import SchedulerSubject, StartedScheduler, fre
 HOST: Final = "127.0.0.1"
 ENDPOINT: Final = "{endpoint}"
 """What stands for the endpoint in a command line."""
+_CONNECTING: Final = 1.0
+"""Seconds: how long one try to connect may take."""
 _BETWEEN_TRIES: Final = 0.02
 """Seconds."""
 
@@ -57,7 +59,7 @@ class _Bound(StartedScheduler):
         """Return when it listens. Raises `SubjectUnavailable`."""
         deadline = time.monotonic() + START_SECONDS
         while self.alive() and time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection((HOST, self._port)):
+            with contextlib.suppress(OSError), socket.create_connection((HOST, self._port), _CONNECTING):
                 return
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.wait(_BETWEEN_TRIES)

@@ -28,6 +28,7 @@ class MachineClients(Bench[ClientOrder]):
     """A new machine for each order."""
 
     def __init__(self, factory: Callable[[], ClientMachine], tested: Tested, known: Collection[str]) -> None:
+        super().__init__()
         self.tested = tested
         self.known = known
         self._factory = factory
@@ -43,6 +44,7 @@ class MachineWorkers(Bench[WorkerOrder]):
     """A new machine for each order, and for each time that it comes back."""
 
     def __init__(self, factory: Callable[[], WorkerMachine], tested: Tested, known: Collection[str]) -> None:
+        super().__init__()
         self.tested = tested
         self.known = known
         self._factory = factory
@@ -57,8 +59,11 @@ class MachineWorkers(Bench[WorkerOrder]):
 class LivePeers(Bench[PeerOrder[Any]]):
     """A new adapter process for each order."""
 
+    repeatable = False
+
     def __init__(self, subject: Subject, tested: Tested, known: Collection[str], deadline: float) -> None:
         """`deadline`: seconds after which what must come is taken as missing."""
+        super().__init__()
         self.tested = tested
         self.known = known
         self._subject = subject

@@ -19,7 +19,7 @@ from rescind.messages import (
     TaskLog,
     TaskResult,
 )
-from rescind_conformance.audit import Placed
+from rescind_conformance.audit import UNDECIDED, Placed
 from rescind_conformance.findings import Findings
 from rescind_conformance.judge.records import Violation
 from rescind_conformance.peers import TaskRef
@@ -111,6 +111,7 @@ class PeerOrder(PlayedOrder[World]):
         """What a world over sockets finds at its end."""
         self.world.come_to_rest()
         self.world.audit()
+        self.undecided = self.undecided or any(entry.note == UNDECIDED for entry in self.world.trace)
         return [
             Placed(
                 Violation(one.requirement, one.text.removeprefix("seen in the trace: ")),

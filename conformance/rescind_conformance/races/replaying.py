@@ -15,6 +15,7 @@ from rescind_conformance.requirements import load_requirements
 
 class _OneOrder(Bench[PeerOrder[Any]]):
     def __init__(self, role: str, world: Any, wanted: set[str]) -> None:
+        super().__init__()
         self.tested = Tested(role, "the subject", "", "", DIRECTORY)
         self.known = set(load_requirements()) - wanted
         self._world = world

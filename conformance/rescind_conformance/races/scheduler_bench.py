@@ -29,6 +29,7 @@ class MachineSchedulers(Bench[SchedulerOrder]):
     """A new machine for each order."""
 
     def __init__(self, factory: MachineFactory, tested: Tested, known: Collection[str]) -> None:
+        super().__init__()
         self.tested = tested
         self.known = known
         self._factory = factory
@@ -43,8 +44,11 @@ class MachineSchedulers(Bench[SchedulerOrder]):
 class LiveSchedulers(Bench[SchedulerOrder]):
     """A new process for each order; or one that runs already, which everybody leaves after each order."""
 
+    repeatable = False
+
     def __init__(self, subject: Subject, tested: Tested, known: Collection[str], deadline: float) -> None:
         """`deadline`: seconds after which an echo is taken as missing."""
+        super().__init__()
         self.tested = tested
         self.known = known
         self._subject = subject

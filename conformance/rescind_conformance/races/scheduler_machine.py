@@ -151,6 +151,12 @@ class MachineWorld(World):
             for violation, position in self.violations():
                 self.depart(violation.requirement, f"seen in the trace: {violation.text}", position=position)
 
+    def broken(self) -> set[str]:
+        """The requirements that the trace shows broken: its order is the one in which the machine had it."""
+        judge = SchedulerJudge(self.names)
+        found = [one for entry in self.trace for record in _records(entry) for one in judge.read(record)]
+        return {one.requirement for one in (*found, *judge.rest())}
+
     def _pump(self, seconds: float) -> None:
         pass
 

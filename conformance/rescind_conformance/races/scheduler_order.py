@@ -121,19 +121,63 @@ class SchedulerOrder(PlayedOrder[World]):
         return known or self.new_task()
 
     def owned(self, number: int) -> tuple[FakeClient, TaskRef] | None:
-        """A task that is not over, as far as its owner knows, and its owner; if there is none, one that is over."""
+        """A task that is not over, as far as its owner knows, and its owner: one whose round is open before one that a
+        worker has, and that before one that waits. If there is none, one that is over.
+        """
         owned = [(owner, task) for task in self._tasks if (owner := self._owner(task)) is not None]
-        return _pick([each for each in owned if each[1].id not in self._over], number) or _pick(owned, number)
+        asked = {each.task.id: each.asked > 0 for each in reversed(self._there())}
+        going_on = [each for each in owned if each[1].id not in self._over]
+        going_on.sort(key=lambda each: {True: 0, False: 1, None: 2}[asked.get(each[1].id)])
+        return _pick(going_on, number) or _pick(owned, number)
+
+    def has_room(self, most: int) -> bool:
+        """Whether fewer tasks than that go on, as far as their owners know."""
+        return sum(bool(self.world.owner_of(task)) and task.id not in self._over for task in self._tasks) < most
 
     def holding(self, number: int) -> tuple[FakeWorker, TaskRef] | None:
-        """A worker, and a task that it has."""
-        found = _pick(self._holdings, number)
+        """A worker, and a task that it has: of those that are there before those that have gone."""
+        found = _pick(self._there() or self._holdings, number)
         return None if found is None else (found.worker, found.task)
 
     def asked(self, number: int) -> tuple[FakeWorker, TaskRef] | None:
-        """A worker, and a task of which it has not answered a TaskCancel."""
-        found = _pick([each for each in self._holdings if each.asked], number)
+        """A worker, and a task of which it has not answered a TaskCancel; as `holding`."""
+        there, all_of_them = ([each for each in some if each.asked] for some in (self._there(), self._holdings))
+        found = _pick(there or all_of_them, number)
         return None if found is None else (found.worker, found.task)
+
+    def holder(self, task: TaskRef) -> FakeWorker | None:
+        """The worker that has a task; if none has it, the last one that had it and has said nothing about it."""
+        found = [each for each in (*self._there(), *self._holdings) if each.task.id == task.id]
+        return found[0].worker if found else None
+
+    def owner(self, task: TaskRef) -> Peer | None:
+        """The client that has submitted a task."""
+        return self._owner(task)
+
+    def crowd(self, count: int, worker: Peer | None) -> None:
+        """A client submits tasks until this worker has so many; it says before that it takes them."""
+        if not isinstance(worker, FakeWorker) or worker.gone:
+            return
+        if worker.queue_size < count:
+            self.beat(peer=worker, queue_size=count)
+        for _ in range(2 * count):
+            self._take_in()
+            if sum(each.worker is worker for each in self._holdings) >= count:
+                return
+            self.submit(0)
+
+    def idle_worker(self, queue_size: int) -> Peer:
+        """A worker that has no task, and takes so many: one that is there, or one that comes now."""
+        busy = {each.worker.name for each in self._holdings}
+        seats = [self._seats.get(("worker", seat)) for seat in (0, 1)]
+        for seat, peer in enumerate(seats):
+            if isinstance(peer, FakeWorker) and peer.living and peer.name not in busy:
+                if peer.queue_size != queue_size:
+                    self.beat(peer=peer, queue_size=queue_size)
+                return peer
+            if peer is None or peer.gone:
+                return self.replace(2 * seat + 1, queue_size=queue_size)
+        return self.replace(3, queue_size=queue_size)
 
     def result_of(self, task: TaskRef, kind: int) -> TaskResult:
         """A result whose payload is the owner's."""
@@ -324,6 +368,8 @@ class SchedulerOrder(PlayedOrder[World]):
             case TaskCancel(task_id):
                 for each in self._held(worker.name, task_id):
                     each.asked += 1
+                    self._holdings.remove(each)  # what is going on with it is the latest
+                    self._holdings.insert(0, each)
 
     def _says(self, worker: str, message: Message) -> None:
         match message:
@@ -336,6 +382,10 @@ class SchedulerOrder(PlayedOrder[World]):
     def _is_told(self, message: TaskResult | TaskCancelConfirm) -> None:
         if message != TaskCancelConfirm(message.task_id, CancelConfirmType.CANCEL_FAILED):
             self._over.add(message.task_id)
+
+    def _there(self) -> list[_Holding]:
+        """Those of workers that have not gone."""
+        return [each for each in self._holdings if not each.worker.gone]
 
     def _held(self, worker: str, task_id: bytes) -> list[_Holding]:
         return [each for each in self._holdings if each.worker.name == worker and each.task.id == task_id][:1]

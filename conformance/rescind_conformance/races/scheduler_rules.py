@@ -7,6 +7,7 @@ ordinary has a rule of its own, what is odd shares one, so that most of what hap
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -56,12 +57,41 @@ DEPARTURES: Final = st.sampled_from(
 SHUTDOWN, TOMORROW = ClientDisconnect(DisconnectType.SHUTDOWN), ClientDisconnect(9)
 
 
+ORDINARY: Final = (
+    *("refused", "force", "cancel", "refused", "force", "cancel"),
+    *("canceled", "not found", "result", "worker comes"),
+)
+"""What may happen in a round, the likely more than once."""
+LOSSES: Final = ("worker leaves", "worker drops", "owner leaves", "owner drops")
+MACHINE_LOSSES: Final = (*LOSSES, "worker is silent", "worker leaves", "owner is silent", "moves", "moves")
+CONFIRMS: Final = {
+    "refused": CancelConfirmType.CANCEL_FAILED,
+    "canceled": CancelConfirmType.CANCELED,
+    "not found": CancelConfirmType.CANCEL_NOT_FOUND,
+}
+LONGEST: Final = 5
+"""So much happens at most in a round before something else does."""
+SELDOM: Final = 20
+"""In one of so many times a rule does something that ends most of the order."""
+
+
+def rounds(more: Sequence[str]) -> st.SearchStrategy[list[str]]:
+    """What happens in a round: what is `ORDINARY`, and this; in half of the rounds the former only."""
+    ordinary = st.lists(st.sampled_from(ORDINARY), min_size=1, max_size=LONGEST)
+    anything = st.lists(st.sampled_from([*ORDINARY, *more]), min_size=1, max_size=LONGEST)
+    return st.one_of(ordinary, anything)
+
+
 class SchedulerRules(RaceRules[SchedulerOrder]):
     """For schedulers of every kind."""
 
-    @beginning(workers=st.integers(0, 2), queue_size=SIZES)
-    def begin(self, workers: int, queue_size: int) -> None:
+    most = 0
+    """So many tasks go on at a time: with few, most of what happens is about the same one."""
+
+    @beginning(workers=st.integers(0, 2), queue_size=SIZES, most=st.sampled_from([2, 1, 3, 8]))
+    def begin(self, workers: int, queue_size: int, most: int) -> None:
         """Some workers are there from the beginning."""
+        self.most = most
         for seat in range(workers):
             self.order.worker(seat, queue_size)
 
@@ -69,7 +99,8 @@ class SchedulerRules(RaceRules[SchedulerOrder]):
     def submit(self, client: int, count: int) -> None:
         """A client submits new tasks."""
         for _ in range(count):
-            self.order.submit(client)
+            if self.order.has_room(self.most):
+                self.order.submit(client)
 
     @race(worker=SEATS, queue_size=SIZES)
     def take(self, worker: int, queue_size: int) -> None:
@@ -138,6 +169,60 @@ class SchedulerRules(RaceRules[SchedulerOrder]):
             note, frames = garbage(whole, number - 2 * NONSENSE)
             self.order.send_frames(peer=peer, frames=frames, note=note)
 
+    def _contest(self, number: int, steps: Sequence[str]) -> None:
+        """These things happen to a task that a worker has, and to the next one when it has none of it any more."""
+        task: TaskRef | None = None
+        for step in steps:
+            if task is None or self.order.holder(task) is None:
+                task = self._held(number)
+            if task is None:
+                return
+            self.player.play(partial(self._happen, step, task))
+            if step == "moves" and (asked := self.order.asked(0)) is not None:
+                task = asked[1]  # the one that the scheduler has chosen
+
+    def _held(self, number: int) -> TaskRef | None:
+        """A task that a worker has; if none has one, one that comes now."""
+        if self.order.holding(number) is None:
+            self.player.play(self._have_one_held)
+        held = self.order.holding(number)
+        return None if held is None else held[1]
+
+    def _have_one_held(self) -> None:
+        self.order.crowd(1, self.order.idle_worker(2))
+
+    def _happen(self, step: str, task: TaskRef) -> None:
+        """One step in the round of a task."""
+        order = self.order
+        owner, holder = order.owner(task), order.holder(task)
+        match step:
+            case "cancel" | "force":
+                order.cancel(task, step == "force")
+            case "worker comes":
+                order.idle_worker(2)
+            case "owner leaves" if owner is not None:
+                order.leave(peer=owner)
+            case "owner drops" if owner is not None:
+                order.drop(peer=owner)
+            case "owner is silent" if owner is not None:
+                order.happen(event=TIMES_OUT, peer=owner)
+            case "moves":
+                order.crowd(2, holder)
+                order.idle_worker(2)
+                order.happen(event=MOVES)
+            case _ if holder is None:
+                pass
+            case "result":
+                order.send(peer=holder, message=order.result_of(task, TaskResultType.SUCCESS))
+            case "worker leaves":
+                order.leave(peer=holder)
+            case "worker drops":
+                order.drop(peer=holder)
+            case "worker is silent":
+                order.happen(event=TIMES_OUT, peer=holder)
+            case _ if step in CONFIRMS:
+                order.send(peer=holder, message=TaskCancelConfirm(task.id, CONFIRMS[step]))
+
     def _of(self, peer: Peer, task: TaskRef) -> list[Message]:
         """What one in the peer's role may say about a task."""
         return self._of_workers(task) if isinstance(peer, FakeWorker) else self._of_clients(peer, task)
@@ -163,6 +248,21 @@ class SchedulerRules(RaceRules[SchedulerOrder]):
 class LiveSchedulerRules(SchedulerRules):
     """For schedulers that are processes: what is on its way at once has no order that anybody knows."""
 
+    @race(number=NUMBERS, steps=rounds(LOSSES))
+    def contest(self, number: int, steps: list[str]) -> None:
+        """A task is cancelled, and what may cross that does."""
+        self._contest(number, ["cancel", *steps])
+
+    @race(number=NUMBERS, steps=rounds(LOSSES))
+    def escalate(self, number: int, steps: list[str]) -> None:
+        """A task is cancelled, and then with force."""
+        self._contest(number, ["cancel", "force", *steps])
+
+    @race(number=NUMBERS, times=st.integers(1, 2), steps=rounds(LOSSES))
+    def lose(self, number: int, times: int, steps: list[str]) -> None:
+        """The worker of a task is lost, and another has it then; perhaps twice."""
+        self._contest(number, [*("worker leaves", "worker comes") * times, *steps])
+
     @race(count=st.integers(2, 4))
     def together(self, count: int) -> None:
         """The next messages are sent without waiting for what each causes."""
@@ -171,6 +271,26 @@ class LiveSchedulerRules(SchedulerRules):
 
 class MachineSchedulerRules(SchedulerRules):
     """For machines: what only time brings, and an operator."""
+
+    @race(number=NUMBERS, steps=rounds(MACHINE_LOSSES))
+    def contest(self, number: int, steps: list[str]) -> None:
+        """A task is cancelled, and what may cross that does."""
+        self._contest(number, ["cancel", *steps])
+
+    @race(number=NUMBERS, steps=rounds(MACHINE_LOSSES))
+    def escalate(self, number: int, steps: list[str]) -> None:
+        """A task is cancelled, and then with force."""
+        self._contest(number, ["cancel", "force", *steps])
+
+    @race(number=NUMBERS, steps=rounds(MACHINE_LOSSES))
+    def move(self, number: int, steps: list[str]) -> None:
+        """A task is to be moved to another worker, and what may cross that does."""
+        self._contest(number, ["moves", *steps])
+
+    @race(number=NUMBERS, times=st.integers(1, 2), steps=rounds(MACHINE_LOSSES))
+    def lose(self, number: int, times: int, steps: list[str]) -> None:
+        """The worker of a task is lost, and another has it then; perhaps twice."""
+        self._contest(number, [*("worker leaves", "worker comes") * times, *steps])
 
     @race(seat=SEATS, queue_size=SIZES, comes=st.booleans())
     def rebalance(self, seat: int, queue_size: int, comes: bool) -> None:
@@ -185,9 +305,9 @@ class MachineSchedulerRules(SchedulerRules):
         if really and (peer := self.order.anybody(who)) is not None:
             self.order.happen(event=TIMES_OUT, peer=peer)
 
-    @race(number=st.integers(0, 9))
+    @race(number=st.integers(0, SELDOM))
     def close(self, number: int) -> None:
         """The operator shuts the scheduler down, seldom; later its grace is over."""
-        if number < 9:
+        if number < SELDOM:
             return
         self.order.happen(event=GIVES_UP if self.order.closing else CLOSES)

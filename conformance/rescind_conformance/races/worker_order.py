@@ -129,14 +129,16 @@ class WorkerOrder(PeerOrder[WorkerWorld | WorkerMachineWorld]):
         wanted = self.named(task)
         if isinstance(self.world, WorkerWorld):
             self.world.release(wanted)
-        elif wanted.id in self.world.processes:
+        elif wanted.id in self.world.processes and not self.world.processes[wanted.id].finished:
             self.world.finish(wanted.id, raised=raised)
 
     @action
-    def end_process(self, *, task: str) -> None:
-        """The process of a task ends, at a machine: as it was told to, or it dies."""
+    def end_process(self, *, task: str, dies: bool | None = None) -> None:
+        """The process of a task ends, at a machine: as it was told to, or it dies; None: whichever it is."""
         wanted = self.named(task)
-        if isinstance(self.world, WorkerMachineWorld) and wanted.id in self.world.processes:
+        if not isinstance(self.world, WorkerMachineWorld) or wanted.id not in self.world.processes:
+            return
+        if dies is None or dies is not self.world.processes[wanted.id].ending:
             self.world.end_process(wanted.id)
 
     @action

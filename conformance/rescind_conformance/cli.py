@@ -30,6 +30,8 @@ from rescind_conformance.explorer.live_command import orders_command
 from rescind_conformance.known import KnownFailures
 from rescind_conformance.list_command import list_command
 from rescind_conformance.model.command import model_command
+from rescind_conformance.model.system_command import behaviours_command
+from rescind_conformance.model.validate_command import validate_command
 from rescind_conformance.mutants.command import mutants_command
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.report_commands import compare_command, replay_command
@@ -53,6 +55,8 @@ app.command(name="compare")(compare_command)
 app.command(name="replay")(replay_command)
 app.command(name="mutants")(mutants_command)
 app.command(name="model")(model_command)
+app.command(name="validate")(validate_command)
+app.command(name="behaviours")(behaviours_command)
 app.command(name="explore")(explore_command)
 app.command(name="orders")(orders_command)
 

@@ -31,6 +31,8 @@ from rescind_conformance.world import World
 _LONG = "86400"
 _REBALANCING = (Profile.REBALANCING, Profile.RESTLESS)
 _SPARES = 2
+TRACE = "trace.jsonl"
+"""The trace of a scheduler of this project, beside its log."""
 CONNECT_SECONDS = 10.0
 """How long a scheduler that should run already may take to accept a connection."""
 
@@ -266,10 +268,11 @@ class ReferenceScheduler(SchedulerSubject):
     name = "reference"
     replay_options = "--subject reference"
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        """`environment` is added to that of its processes."""
+    def __init__(self, environment: Mapping[str, str] | None = None, *, trace: bool = False) -> None:
+        """`environment` is added to that of its processes. `trace`: each writes one, `TRACE` beside its log."""
         super().__init__()
         self.version = version_of("rescind")
+        self._trace = trace
         warm = self._directory / "warm"
         warm.mkdir()
         own = {"TMPDIR": str(warm), "PYTHONUNBUFFERED": "1"}
@@ -288,6 +291,7 @@ class ReferenceScheduler(SchedulerSubject):
             *(["--accept-shutdown"] if profile is Profile.CLOSABLE else []),
             *(["--max-tasks-per-client", str(LIMIT)] if profile is Profile.LIMITED else []),
             *(["--max-peers", str(LIMIT)] if profile is Profile.LIMITED else []),
+            *(["--trace", str(directory / TRACE)] if self._trace else []),
         ]
         return self._warm.fork(arguments, log, {"TMPDIR": str(directory)})
 

@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from rescind import client_table, scheduler_table, worker_table
-from rescind_conformance.model import command, tlc
+from rescind_conformance.model import command, coverage, tlc
 from rescind_conformance.model.behaviour import parse, tell
 from rescind_conformance.model.configurations import (
     HOLDS,
@@ -24,6 +24,7 @@ from rescind_conformance.model.configurations import (
     model_directory,
     promises,
 )
+from rescind_conformance.model.system_validation import FAULTS
 from rescind_conformance.model.tlc import CannotCheck, find_jar, find_java, read_output
 from rescind_conformance.requirements import load_requirements
 
@@ -71,6 +72,37 @@ def test_the_model_the_text_and_the_machines_have_the_same_tables(
     in_model = [tuple(re.findall(r'"([^"]*)"', line)) for line in table.splitlines()]
     in_machine = [(str(state), str(event), *map(str, after)) for (state, event), after in transitions.items()]
     assert in_model == in_text == in_machine
+
+
+def test_the_actions_that_are_counted_are_those_of_the_model() -> None:
+    text = re.sub(r"\\\*.*", "", MODULES["Cancellation"])
+    bodies = [text.split(f"\n{name} ==")[1].split("\n\n")[0] for name in ("Must", "TaskEnds", "May")]
+    bodies[0] = bodies[0].split("TaskEnds ==")[0]
+    applied = {name for body in bodies for name in re.findall(r"\b([A-Z][A-Za-z]+)\(", body)}
+    alone = {name for body in bodies for name in re.findall(r"\\/ ([A-Z][A-Za-z]+)$", body, re.MULTILINE)}
+    assert applied | alone == {name.split()[0] for name in coverage.ACTIONS}
+    faults = set(re.findall(r'fault = "([^"]*)"', text)) | {"silence"}
+    assert faults == {name.split(" of ")[0] for name in coverage.FAULTS} == set(FAULTS)
+
+
+def test_the_rows_that_are_counted_are_those_of_the_machines() -> None:
+    tables = {"scheduler": scheduler_table, "client": client_table, "worker": worker_table}
+    machines = {(name, *map(str, key)) for name, table in tables.items() for key in table.TRANSITIONS}
+    assert coverage.rows_of_tables(DIRECTORY) == machines
+    readme = " ".join((DIRECTORY / "README.md").read_text(encoding="utf-8").split())
+    for table, state, event in coverage.NEVER_IN_CONFIGURATIONS:
+        assert f"*{state}, {event}*" in readme, (table, state, event)
+
+
+def test_what_was_never_taken_is_named() -> None:
+    rows = coverage.rows_of_tables(DIRECTORY) - coverage.NEVER_IN_CONFIGURATIONS
+    faults = {("fault", fault, role) for fault, role in (name.split(" of a ") for name in coverage.FAULTS)}
+    actions = {name.split()[0] for name in coverage.ACTIONS}
+    everything = rows | faults
+    assert coverage.never_taken(actions, everything, DIRECTORY) == []
+    less = everything - {("client", "running", "result"), ("fault", "crash", "worker")}
+    expected = ["Join", "crash of a worker", "client: running + result"]
+    assert coverage.never_taken(actions - {"Join"}, less, DIRECTORY) == expected
 
 
 def test_the_requirements_that_the_model_cites_exist() -> None:
@@ -208,6 +240,24 @@ def test_what_holds_and_what_is_refuted_is_told_and_nothing_is_left_behind() -> 
     assert "sch.task.t.state: rebalancing -> queued" in output
     assert "and then nothing more happens" in output
     assert sorted(DIRECTORY.rglob("*")) == before
+
+
+@needs_tlc
+def test_what_no_configuration_takes_is_told_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    last = next(each for each in KNOWN if each.name == "last")
+    monkeypatch.setattr(command, "load_configurations", lambda directory: [last])
+    status, output = run()
+    assert status == 1
+    assert "1 of 1 as expected" in output
+    for name in ("Join", "silence of a client", "scheduler: dispatched + worker lost"):
+        assert f"never taken: {name}\n" in output
+    for name in (
+        "Take",
+        "death of a worker",
+        "scheduler: escalated + worker lost again",
+        "scheduler: forcing + cancelFailed",
+    ):
+        assert f"never taken: {name}" not in output
 
 
 @needs_tlc

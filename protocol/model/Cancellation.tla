@@ -8,7 +8,8 @@ EXTENDS Scheduler
 
 CONSTANTS Owner,            \* the client that submits each task
           Slots,            \* tasks that a worker runs at once
-          Late,             \* workers that are not there at the beginning: ids for those who come back, too
+          Late,             \* workers that are not there at the beginning, ids for those who come back, too; and tasks
+                            \* that are submitted later, when more has been said
           Faults,           \* what may go wrong: a subset of the names in "What goes wrong" below
           Cancels, Intrusions, Moves, Beats, Failures, Closes     \* how often each may happen: see `left`
 
@@ -17,7 +18,7 @@ VARIABLES sch,              \* the scheduler: see Scheduler.tla
           toPeer,           \* for each peer, the scheduler's messages on their way to it
           line,             \* its connection: "open", "closed" (by the peer: what it has sent still comes), or "cut"
           life,             \* "off" (not there yet), "up", "exit" or "rejoin" (it leaves: W4.2, W4.3), "gone"
-          future,           \* the client's future of each task: a state of its table
+          future,           \* the client's future of each task: a state of its table, "new" before it is submitted
           eager,            \* tasks whose open round was joined by a call with force (C6.3)
           assignment,       \* the worker's state of each task, "none" without one
           told,             \* only looked at: the terminal messages that the owner of each task was sent
@@ -26,18 +27,18 @@ VARIABLES sch,              \* the scheduler: see Scheduler.tla
 vars == <<sch, toScheduler, toPeer, line, life, future, eager, assignment, told, asked, left>>
 peers == <<line, life, future, eager, assignment>>
 
-\* A client that submits later is one whose Tasks are on their way for longer.
+\* A client that submits later is one whose Tasks are on their way for longer: but for what it says in between (Late).
 RECURSIVE Submissions(_)
 Submissions(tasks) == IF tasks = {} THEN <<>>
                       ELSE LET t == CHOOSE t \in tasks : TRUE IN << <<"Task", t>> >> \o Submissions(tasks \ {t})
 
 Init ==
     /\ sch = [Ignorant EXCEPT !.peer = [p \in Peers |-> IF p \in Workers \ Late THEN "served" ELSE "new"]]
-    /\ toScheduler = [p \in Peers |-> Submissions({t \in Tasks : Owner[t] = p})]
+    /\ toScheduler = [p \in Peers |-> Submissions({t \in Tasks \ Late : Owner[t] = p})]
     /\ toPeer = [p \in Peers |-> <<>>]
     /\ line = [p \in Peers |-> "open"]
     /\ life = [p \in Peers |-> IF p \in Late THEN "off" ELSE "up"]
-    /\ future = [t \in Tasks |-> "running"]
+    /\ future = [t \in Tasks |-> IF t \in Late THEN "new" ELSE "running"]
     /\ eager = {}
     /\ assignment = [w \in Workers |-> [t \in Tasks |-> "none"]]
     /\ told = [t \in Tasks |-> <<>>]
@@ -83,7 +84,7 @@ Decide(reaction) == React(reaction) /\ Rounds({}, reaction) /\ UNCHANGED toSched
 
 Place(t, w) == MayDispatch(sch, t, w) /\ Decide(Dispatch(sch, t, w)) /\ UNCHANGED left
 SendEcho(p) == p \in sch.owed /\ EchoIsDue(sch) /\ Decide(Echo(sch, p)) /\ UNCHANGED left
-Move(t) == sch.mode = "open" /\ Rebalance(sch, t).out # <<>> /\ Spend("moves") /\ Decide(Rebalance(sch, t))
+Move(t) == sch.mode = "open" /\ Spend("moves") /\ Rebalance(sch, t).out # <<>> /\ Decide(Rebalance(sch, t))
 \* S9.1: whoever is gone falls silent, and is lost in the end; others may be thought so: "silence" below.
 CanMiss(p) ==
     sch.mode # "closed" /\ sch.peer[p] = "served" /\ (life[p] = "gone" \/ line[p] = "cut") /\ toScheduler[p] = <<>>
@@ -110,9 +111,9 @@ Requests(row, t) == CASE row[4] = "TaskCancel" -> << <<"TaskCancel", t, "cancel"
 OfFuture(c, t, event) ==
     LET key == <<future[t], event>>
         known == key \in DOMAIN ClientStep
-        row == ClientStep[key]
+        row == Used("client", ClientStep[key])
         again == known /\ row[4] = "round ends: refused" /\ t \in eager
-        second == ClientStep[<<"running", "cancel, force">>]
+        second == Used("client", ClientStep[<<"running", "cancel, force">>])
     IN  IF ~known THEN UNCHANGED <<toScheduler, future, eager>>                                                \* C9.1
         ELSE /\ future' = [future EXCEPT ![t] = IF again THEN second[3] ELSE row[3]]
              /\ Sent(c, IF again THEN Requests(second, t) ELSE Requests(row, t))
@@ -121,7 +122,7 @@ OfFuture(c, t, event) ==
 
 \* C10.1, C10.2: every future that is not settled is cancelled, and every round ends.
 Disconnected(c) == [t \in Tasks |-> IF Owner[t] = c /\ <<future[t], "disconnect">> \in DOMAIN ClientStep
-                                    THEN ClientStep[<<future[t], "disconnect">>][3] ELSE future[t]]
+                                    THEN Used("client", ClientStep[<<future[t], "disconnect">>])[3] ELSE future[t]]
 ClientGone(c, messages) ==
     /\ future' = Disconnected(c)
     /\ eager' = eager \ {t \in Tasks : Owner[t] = c}
@@ -144,14 +145,19 @@ ClientReads(c) ==
              [] OTHER -> Read(c) /\ UNCHANGED <<sch, toScheduler, line, life, future, eager, assignment, told, asked>>
     /\ UNCHANGED left
 
+CanSubmit(t) == future[t] = "new" /\ life[Owner[t]] = "up"
+Submit(t) ==
+    /\ CanSubmit(t) /\ future' = [future EXCEPT ![t] = "running"] /\ Sent(Owner[t], << <<"Task", t>> >>)
+    /\ UNCHANGED <<sch, toPeer, line, life, eager, assignment, told, asked, left>>
+
 Cancel(t, event) ==                                                                                             \* C1.1
-    /\ life[Owner[t]] = "up" /\ future[t] \notin Settled /\ Spend("cancels")                                    \* C6.1
+    /\ life[Owner[t]] = "up" /\ future[t] \notin Settled \cup {"new"} /\ Spend("cancels")                      \* C6.1
     /\ OfFuture(Owner[t], t, event) /\ UNCHANGED <<sch, toPeer, line, life, assignment, told, asked>>
 
 \* A TaskCancel that no client of this protocol sends and each scheduler has to bear: for another's task (S2.2, S11.1),
 \* or while the owner's round is open (S6.1, S6.2: C6.2 keeps clients from it).
 Intrude(c, t, event) ==
-    /\ life[c] = "up" /\ Spend("intrusions") /\ Sent(c, << <<"TaskCancel", t, event>> >>)
+    /\ life[c] = "up" /\ (c = Owner[t] => future[t] # "new") /\ Spend("intrusions") /\ Sent(c, << <<"TaskCancel", t, event>> >>)
     /\ UNCHANGED <<sch, toPeer, line, life, future, eager, assignment, told, asked>>
 
 ------------------------------------------------------------------------------
@@ -171,7 +177,7 @@ Answers(row, t) ==
 OfAssignment(w, t, event) ==
     LET key == <<assignment[w][t], event>>
     IN  IF key \notin DOMAIN WorkerStep THEN UNCHANGED <<toScheduler, assignment>>
-        ELSE LET row == WorkerStep[key]
+        ELSE LET row == Used("worker", WorkerStep[key])
              IN  /\ assignment' = [assignment EXCEPT ![w][t] = IF row[3] = "ended" THEN "none" ELSE row[3]]
                  /\ Sent(w, Answers(row, t))
 
@@ -181,8 +187,9 @@ Leaving(w, farewell) ==
     ELSE /\ life' = [life EXCEPT ![w] = farewell]
          /\ assignment' = [assignment EXCEPT ![w] = [t \in Tasks |->
                 LET key == <<assignment[w][t], "leave">>
+                    row == Used("worker", WorkerStep[key])
                 IN  IF key \notin DOMAIN WorkerStep THEN assignment[w][t]
-                    ELSE IF WorkerStep[key][3] = "ended" THEN "none" ELSE WorkerStep[key][3]]]
+                    ELSE IF row[3] = "ended" THEN "none" ELSE row[3]]]
 
 WorkerReads(w) ==
     /\ CanRead(w) /\ Read(w)
@@ -223,7 +230,7 @@ Leave(w) ==
     /\ WorkerGone(w, IF life[w] = "exit" THEN << <<"WorkerDisconnectNotification">> >> ELSE <<>>) /\ UNCHANGED left
 
 \* W5.1: first of all a heartbeat. One that comes back, comes back under another id, as this one.
-CanJoin(w) == life[w] = "off" /\ sch.mode # "closed"
+CanJoin(w) == life[w] = "off"
 Join(w) ==
     /\ CanJoin(w) /\ life' = [life EXCEPT ![w] = "up"] /\ Sent(w, << <<"WorkerHeartbeat">> >>)
     /\ UNCHANGED <<sch, toPeer, line, future, eager, assignment, told, asked, left>>
@@ -247,25 +254,29 @@ Notice(p) ==
        ELSE Leaving(p, "rejoin") /\ UNCHANGED <<sch, toScheduler, toPeer, line, future, eager, told, asked>>
     /\ UNCHANGED left
 
-(* What goes wrong. Who is silent need not be dead. *)
+(* What goes wrong. Who is silent need not be dead; who is gone may be missed before the last of its messages has come.  *)
 Fails(fault, p) ==
-    /\ fault \in Faults /\ life[p] \notin {"off", "gone"} /\ Spend("failures")
+    /\ fault \in Faults /\ life[p] \notin (IF fault = "silence" THEN {"off"} ELSE {"off", "gone"}) /\ Spend("failures")
     /\ CASE fault = "silence" -> sch.peer[p] = "served" /\ sch.mode # "closed" /\ Decide(LoseSilent(sch, p))
          [] fault = "death" -> IF p \in Clients THEN ClientGone(p, <<>>) ELSE WorkerGone(p, <<>>)
          [] fault = "departure" /\ p \in Clients -> ClientGone(p, << <<"ClientDisconnect", "disconnect">> >>)
          [] fault = "departure" /\ p \in Workers -> /\ life[p] = "up" /\ Leaving(p, "exit")
                                                     /\ UNCHANGED <<sch, toScheduler, toPeer, line, future, eager, told, asked>>
-         [] fault = "cut" -> /\ line[p] = "open" /\ line' = [line EXCEPT ![p] = "cut"]                           \* T4
-                             /\ toScheduler' = [toScheduler EXCEPT ![p] = <<>>] /\ toPeer' = [toPeer EXCEPT ![p] = <<>>]
+         \* T4: what had arrived is there still, even when the peer has come back under another id.
+         [] fault = "cut" -> /\ line[p] = "open" /\ line' = [line EXCEPT ![p] = "cut"]
+                             /\ \E n \in 0..Len(toScheduler[p]) : toScheduler' = [toScheduler EXCEPT ![p] = SubSeq(@, 1, n)]
+                             /\ toPeer' = [toPeer EXCEPT ![p] = <<>>]
                              /\ UNCHANGED <<sch, life, future, eager, assignment, told, asked>>
          [] fault = "crash" -> p \in Workers /\ \E t \in At(p, {"running"}) : OfItself(p, t, "process ended")    \* W3.1
          [] fault = "time limit" -> /\ \E t \in Tasks : Owner[t] = p /\ future[t] = "canceling" /\ OfFuture(p, t, "time limit")
                                     /\ UNCHANGED <<sch, toPeer, line, life, assignment, told, asked>>            \* C5.1
+    /\ Used("fault", <<fault, IF p \in Clients THEN "client" ELSE "worker">>) # <<>>
 
 ------------------------------------------------------------------------------
 \* What must happen in the end, if it can. Whether tasks end is another matter.
 Must ==
     \/ \E p \in Peers : Take(p) \/ SendEcho(p) \/ Miss(p) \/ LearnOfLoss(p) \/ Notice(p)
+    \/ \E t \in Tasks : Submit(t)
     \/ \E c \in Clients : ClientReads(c)
     \/ \E w \in Workers : WorkerReads(w) \/ Leave(w) \/ Join(w)
     \/ \E w \in Workers, t \in Tasks : Place(t, w) \/ Start(w, t) \/ Ended(w, t)
@@ -292,7 +303,7 @@ EndlessTasks == Safe /\ WF_vars(Must)       \* a task may run for ever: its canc
 \* The same without TLC's ENABLED, which is slow: whether something must happen.
 Due ==
     \/ \E p \in Peers : CanTake(p) \/ CanMiss(p) \/ CanLearn(p) \/ CanNotice(p) \/ CanRead(p)
-    \/ sch.owed # {} \/ sch.mode = "closing"
+    \/ sch.owed # {} \/ sch.mode = "closing" \/ \E t \in Tasks : CanSubmit(t)
     \/ \E w \in Workers : CanLeave(w) \/ CanJoin(w)
                           \/ \E t \in Tasks : MayDispatch(sch, t, w) \/ CanStart(w, t) \/ CanEnd(w, t)
 Runs == \E w \in Workers, t \in Tasks : assignment[w][t] = "running"

@@ -83,12 +83,12 @@ AtRest == ~Due /\ ~Runs
 \* C1.1, without the help of the time limit, and also while tasks run that never end (S4.2).
 EachCancelIsAnswered == ~Due => \A t \in Tasks : future[t] # "canceling"
 \* S1.1, C10.2
-EachFutureSettles == AtRest => \A t \in Tasks : future[t] \in Settled
+EachFutureSettles == AtRest => \A t \in Tasks : future[t] \in Settled \cup {"new"}
 \* S9.9: no place stays taken, and no worker keeps what the scheduler has forgotten.
 CapacityComesBack == AtRest => \A t \in Tasks, w \in Workers : sch.task[t].holder = Nobody /\ assignment[w][t] = "none"
 
 EachCancelIsAnsweredInTime == \A t \in Tasks : future[t] = "canceling" ~> future[t] # "canceling"
-EachFutureSettlesInTime == \A t \in Tasks : <>(future[t] \in Settled)
+EachFutureSettlesInTime == \A t \in Tasks : future[t] \in {"running", "canceling"} ~> future[t] \in Settled
 CapacityComesBackInTime == <>[](\A t \in Tasks, w \in Workers : sch.task[t].holder # w /\ assignment[w][t] = "none")
 RestIsMeantSo == (Due <=> ENABLED Must) /\ (Runs <=> ENABLED TaskEnds)
 

@@ -3,12 +3,13 @@
 (* is: Cancellation.tla puts it together with clients and workers, Trace.tla holds recorded runs against it.         *)
 (*                                                                                                                   *)
 (* What it knows is one record s; each operator takes it and gives a reaction, [s |-> afterwards, out |-> what is    *)
-(* sent: a sequence of <<to, message>>]. A message is <<name, task, word>> or <<name, word>> or <<name>>; the word   *)
-(* of a TaskCancel is the event that it is in the tables: "cancel" or "cancel, force".                               *)
+(* sent: a sequence of <<to, message>>, rows |-> the rows of the table that were taken: only looked at].             *)
+(* A message is <<name, task, word>> or <<name, word>> or <<name>>; the word of a TaskCancel is the event that it is *)
+(* in the tables: "cancel" or "cancel, force".                                                                       *)
 EXTENDS Tables, Naturals, Sequences, FiniteSets, TLC
 
 CONSTANTS Clients, Workers, Tasks,
-          QueueSize,        \* the queueSize of every worker's heartbeats (S8.2)
+          QueueSize,        \* the queueSize of workers whose heartbeats, <<"WorkerHeartbeat">>, do not say it (S8.2)
           MaxLosses         \* workers that a task is lost with before its owner is told (S9.4)
 
 Nobody == "nobody"
@@ -17,13 +18,15 @@ Peers == Clients \cup Workers
 Ignorant ==
     [ task |-> [t \in Tasks |-> [state |-> "new", owner |-> Nobody, holder |-> Nobody, losses |-> 0]],
       peer |-> [p \in Peers |-> "new"],  \* then "served"; then "lost", for ever; a lost worker that was told so: "told"
+      size |-> [w \in Workers |-> QueueSize],    \* the queueSize of its last heartbeat: <<"WorkerHeartbeat", size>>
       owed |-> {},                       \* peers whose heartbeat has come and whose echo has not been sent
       mode |-> "open" ]                  \* "closing" in the grace of a shutdown, then "closed" (S9.10)
 
-Nothing(s) == [s |-> s, out |-> <<>>]
-Send(s, to, message) == [s |-> s, out |-> << <<to, message>> >>]
+Nothing(s) == [s |-> s, out |-> <<>>, rows |-> {}]
+Send(s, to, message) == [s |-> s, out |-> << <<to, message>> >>, rows |-> {}]
 \* First one reaction, then what follows from what is known after it.
-Then(first, Next(_)) == LET second == Next(first.s) IN [s |-> second.s, out |-> first.out \o second.out]
+Then(first, Next(_)) == LET second == Next(first.s)
+                        IN  [s |-> second.s, out |-> first.out \o second.out, rows |-> first.rows \cup second.rows]
 
 Held(s, t) == s.task[t].state \notin {"new", "ended"}
 HeldBy(s, w) == {t \in Tasks : s.task[t].holder = w}
@@ -48,10 +51,10 @@ Row(s, t, event, answer) ==
         key == <<old.state, event>>
     IN  IF key \notin DOMAIN SchedulerStep
         THEN Nothing(s)                                    \* S8.3: an answer that no round is open for, and the like
-        ELSE LET row == SchedulerStep[key]
+        ELSE LET row == Used("scheduler", SchedulerStep[key])
                  holder == IF row[3] \in {"queued", "ended"} THEN Nobody ELSE old.holder     \* S9.9: its place is free
              IN  [s |-> [s EXCEPT !.task[t].state = row[3], !.task[t].holder = holder],
-                  out |-> Says(row, t, old, answer)]
+                  out |-> Says(row, t, old, answer), rows |-> {key}]
 
 \* S9.10: what is returned during a shutdown cannot run any more.
 Event(s, t, event, answer) ==
@@ -60,25 +63,27 @@ Event(s, t, event, answer) ==
 
 \* What becomes of a task when its worker is lost (S9.2, S9.3, S9.4), its owner has left or was lost (S9.7; S9.11: one
 \* that fell silent is told that nothing will come, should it still be there), or at the end of a shutdown (S9.10).
+MayRunAgain(losses) == losses < MaxLosses                                                                      \* S9.4
 Fate(s, t, why) ==
     LET losses == s.task[t].losses + 1
-        again == IF s.mode # "open" THEN "close" ELSE IF losses < MaxLosses THEN "worker lost" ELSE "worker lost again"
+        again == IF s.mode # "open" THEN "close" ELSE IF MayRunAgain(losses) THEN "worker lost" ELSE "worker lost again"
     IN  CASE why = "worker lost" -> Row([s EXCEPT !.task[t].losses = losses], t, again, <<>>)
           [] why = "owner left" -> Row(s, t, "owner lost", <<>>)
           [] why = "owner silent" -> Then(Row(s, t, "owner lost", <<>>), LAMBDA n :
                                           Send(n, n.task[t].owner, <<"TaskCancelConfirm", t, "cancelNotFound">>))
           [] why = "close" -> Row(s, t, "close", <<>>)
 
-\* The same for several tasks, as one step (S9.5).
+\* The same for several tasks, as one step (S9.5), in whichever order.
+First(tasks) == CHOOSE t \in tasks : TRUE
 RECURSIVE Fates(_, _, _)
 Fates(s, tasks, why) ==
     IF tasks = {} THEN Nothing(s)
-    ELSE LET t == CHOOSE t \in tasks : TRUE IN Then(Fate(s, t, why), LAMBDA n : Fates(n, tasks \ {t}, why))
+    ELSE LET t == First(tasks) IN Then(Fate(s, t, why), LAMBDA n : Fates(n, tasks \ {t}, why))
 
 ------------------------------------------------------------------------------
 (* What it decides by itself. *)
 
-Room(s, w) == s.peer[w] = "served" /\ Cardinality(HeldBy(s, w)) < QueueSize                                    \* S8.2
+Room(s, w) == s.peer[w] = "served" /\ Cardinality(HeldBy(s, w)) < s.size[w]                                    \* S8.2
 MayDispatch(s, t, w) == s.mode = "open" /\ s.task[t].state = "queued" /\ Room(s, w)
 Dispatch(s, t, w) == Row([s EXCEPT !.task[t].holder = w], t, "dispatch", <<>>)
 
@@ -131,6 +136,9 @@ OnAnswer(s, w, message) ==
     IF AcceptsAnswer(s, w, message[2])
     THEN Event(s, message[2], IF message[1] = "TaskResult" THEN "result" ELSE message[3], message) ELSE Nothing(s)
 
+\* S8.2: the last heartbeat's queueSize counts.
+Sized(s, w, heartbeat) == IF Len(heartbeat) = 1 THEN s ELSE [s EXCEPT !.size[w] = heartbeat[2]]
+
 \* S9.6, S9.8: the routing id of one that is lost stays lost.
 OnHeartbeat(s, p) ==
     CASE s.peer[p] = "lost" -> Send([s EXCEPT !.peer[p] = IF p \in Workers THEN "told" ELSE @],
@@ -150,7 +158,7 @@ OnMessage(s, p, message) ==
       [] p \in Clients /\ message[1] = "ClientHeartbeat" -> OnHeartbeat(s, p)
       [] p \in Clients /\ message = <<"ClientDisconnect", "disconnect">> -> OnGoodBye(s, p)
       [] p \in Workers /\ message[1] \in {"TaskResult", "TaskCancelConfirm"} -> OnAnswer(s, p, message)
-      [] p \in Workers /\ message[1] = "WorkerHeartbeat" -> OnHeartbeat(s, p)
+      [] p \in Workers /\ message[1] = "WorkerHeartbeat" -> OnHeartbeat(Sized(s, p, message), p)
       [] p \in Workers /\ message[1] = "WorkerDisconnectNotification" -> OnGoodBye(s, p)
       [] OTHER -> Nothing(s)
 =============================================================================

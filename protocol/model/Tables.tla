@@ -110,4 +110,7 @@ WorkerTable == {
 \* A table as a function from <<state, event>> to its row. TLC computes it once for each table.
 ByStateAndEvent(table) ==
     [key \in {<<row[1], row[2]>> : row \in table} |-> CHOOSE row \in table : <<row[1], row[2]>> = key]
+
+\* The row, as it is taken. Coverage.tla puts in its place what tells that it was.
+Used(table, row) == row
 =============================================================================

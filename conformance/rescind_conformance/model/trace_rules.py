@@ -1,0 +1,163 @@
+"""Which requirement of SPEC.md a recorded run breaks where the model's scheduler cannot follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rescind_conformance.model.recorded_run import Said
+
+_ROUND = ("canceling", "escalated", "forcing")
+ROW_RULES: Mapping[tuple[str, str], str] = {
+    ("queued", "dispatch"): "S9.9",
+    ("queued", "cancel"): "S3.1",
+    ("queued", "cancel, force"): "S3.1",
+    ("queued", "owner lost"): "S9.7",
+    ("dispatched", "cancel"): "S4.1",
+    ("dispatched", "cancel, force"): "S4.1",
+    ("dispatched", "rebalance"): "S7.1",
+    ("dispatched", "result"): "S1.1",
+    ("dispatched", "worker lost"): "S9.3",
+    ("dispatched", "worker lost again"): "S9.4",
+    ("dispatched", "owner lost"): "S9.7",
+    **{(state, "cancel"): "S6.1" for state in _ROUND},
+    ("canceling", "cancel, force"): "S6.2",
+    ("escalated", "cancel, force"): "S6.1",
+    ("forcing", "cancel, force"): "S6.1",
+    **{(state, "result"): "S5.1" for state in _ROUND},
+    **{(state, answer): "S4.2" for state in _ROUND for answer in ("canceled", "cancelFailed", "cancelNotFound")},
+    ("escalated", "cancelFailed"): "S6.3",
+    **{(state, loss): "S9.2" for state in _ROUND for loss in ("worker lost", "worker lost again")},
+    **{(state, "owner lost"): "S9.7" for state in _ROUND},
+    ("rebalancing", "cancel"): "S7.6",
+    ("rebalancing", "cancel, force"): "S7.5",
+    ("rebalancing", "result"): "S7.4",
+    ("rebalancing", "canceled"): "S7.3",
+    ("rebalancing", "cancelFailed"): "S7.4",
+    ("rebalancing", "cancelNotFound"): "S7.3",
+    ("rebalancing", "worker lost"): "S9.3",
+    ("rebalancing", "worker lost again"): "S9.4",
+    ("rebalancing", "owner lost"): "S9.7",
+    **{("abandoned", event): "S9.7" for event in ("result", "canceled", "cancelFailed", "cancelNotFound")},
+    **{("abandoned", event): "S9.7" for event in ("worker lost", "worker lost again")},
+    **{(state, "close"): "S9.10" for state in ("queued", "dispatched", *_ROUND, "rebalancing", "abandoned")},
+}
+"""For each row of the scheduler's table, the requirement that asks for what it sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """What the model's scheduler knows of a task."""
+
+    state: str = "new"
+    owner: str = ""
+    holder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the model's scheduler knows where it cannot follow."""
+
+    tasks: Mapping[str, TaskView]
+    peers: Mapping[str, str]
+    """new, served, lost or told."""
+    owed: frozenset[str]
+    mode: str
+
+    def task(self, said: Said) -> TaskView:
+        """The task that a message is about."""
+        return self.tasks.get(str(said[1]), TaskView()) if len(said) > 1 else TaskView()
+
+
+def rule_of_missing(cause: Said, sender: str, missing: Said, event: str, view: View) -> str:
+    """The requirement that has the scheduler send `missing` when it handles `cause`; `event` is that of the table's
+    row for it, "" where no row is.
+    """
+    task = view.task(missing)
+    if str(cause[-1]).startswith("type "):
+        return "M6"
+    if missing[0] == "TaskCancelConfirm" and missing[2] == "cancelNotFound" and cause[0] == "peer lost":
+        return "S9.11"
+    if event:
+        return ROW_RULES[(task.state, event)]
+    lost = view.peers.get(sender) in ("lost", "told")
+    match missing[0]:
+        case "TaskCancelConfirm" if cause[0] in ("Task", "GraphTask"):
+            return "S9.8" if lost else "S1.3"
+        case "TaskCancelConfirm":
+            return "S9.8" if lost else "S2.2" if task.owner not in ("", "nobody", sender) else "S2.1"
+        case "ClientDisconnect" if cause[0] == "ClientHeartbeat":
+            return "S9.8" if lost else "S11.5"
+        case "ClientDisconnect" if cause[0] == "WorkerHeartbeat" and lost:
+            return "S9.6"
+        case "ClientDisconnect":
+            return "S9.10"
+        case "ClientShutdownResponse":
+            return "S11.6"
+        case _:
+            return "S10.1"
+
+
+def rule_of_unexplained(sent: Said, receiver: str, view: View) -> str:
+    """The requirement that keeps the scheduler from sending this now."""
+    task = view.task(sent)
+    match sent[0]:
+        case "Task":
+            return _of_task(task, receiver, view)
+        case "TaskCancel":
+            return _of_cancel(sent, task, receiver)
+        case "TaskCancelConfirm" | "TaskResult":
+            return "S9.7" if view.peers.get(receiver) == "lost" else _of_answer(sent, task, receiver)
+        case "ClientHeartbeatEcho" | "WorkerHeartbeatEcho":
+            if str(sent[0])[0] != receiver[0]:
+                return "S11.3"
+            if view.peers.get(receiver) in ("lost", "told"):
+                return "S9.8" if sent[0] == "ClientHeartbeatEcho" else "S9.6"
+            return "S10.2" if receiver in view.owed else "S10.1"
+        case "ClientShutdownResponse":
+            return "S11.6" if receiver.startswith("C") else "S11.3"
+        case "ClientDisconnect":
+            return "S9.8" if receiver.startswith("C") else "S9.6"
+        case _:
+            return "M3"
+
+
+def _of_task(task: TaskView, receiver: str, view: View) -> str:
+    if view.peers.get(receiver) in ("lost", "told"):
+        return "S9.6"
+    if task.state == "queued":
+        return "S9.10" if view.mode != "open" else "S8.2"
+    # What was never accepted came from one who may not submit.
+    return {"abandoned": "S9.7", "ended": "S1.2", "new": "S11.3"}.get(
+        task.state, "S7.8" if task.state in _ROUND else "S8.2"
+    )
+
+
+def _of_cancel(sent: Said, task: TaskView, receiver: str) -> str:
+    if task.state in ("ended", "new"):
+        return "S1.2"
+    if task.state == "queued":
+        return "S3.1"
+    if task.holder != receiver:
+        return "S4.1"
+    if task.state == "dispatched":
+        return "S7.1"
+    if task.state == "abandoned":
+        return "S9.7"
+    return "S6.1" if task.state in _ROUND else "S7.7" if sent[2] == "cancel" else "S7.5"
+
+
+def _of_answer(sent: Said, task: TaskView, receiver: str) -> str:
+    if task.state in ("ended", "new"):
+        return "S1.1" if receiver == task.owner else "S2.4"
+    if receiver != task.owner:
+        return "S2.4"
+    if task.state == "abandoned":
+        return "S9.7"
+    if sent[0] == "TaskResult":
+        return "S8.1"
+    if sent[2] == "cancelFailed":
+        return "S6.3" if task.state == "escalated" else "S7.2" if task.state == "rebalancing" else "S8.3"
+    if task.state == "rebalancing":
+        return "S7.2"
+    return "S4.4" if sent[2] == "canceled" and task.state in ("dispatched", *_ROUND) else "S2.1"

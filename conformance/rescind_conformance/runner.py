@@ -70,6 +70,8 @@ class SuiteReport:
     known: KnownFailures
     warnings: Sequence[str] = ()
     """What to know of the subject, a line each."""
+    replays_files: bool = False
+    """Its results are of no cases, so that they are played again from the replay files of its report."""
 
     @property
     def unexpected(self) -> list[str]:

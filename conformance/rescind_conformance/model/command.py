@@ -75,6 +75,8 @@ def model_command(
     checked: list[Checked] = []
     try:
         _check(tlc, chosen, jobs or os.cpu_count() or 1, console, checked)
+    except OSError as error:
+        fail(str(error))
     except KeyboardInterrupt:
         fail(f"stopped after {len(checked)} of {len(chosen)}")
     finally:

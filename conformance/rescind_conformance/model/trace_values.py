@@ -54,6 +54,9 @@ _UNREMARKABLE = (RECONNECTS, UNDECIDED, "sends no heartbeat for a while", "sends
 _HEARTBEATS = {"ClientHeartbeat": "ClientHeartbeatEcho", "WorkerHeartbeat": "WorkerHeartbeatEcho"}
 _ENDINGS = ("ClientDisconnect", "WorkerDisconnectNotification", EventKind.PEER_LOST)
 
+_MOST_PLACES = 1_000_000
+"""More than any run has tasks: TLC's numbers end at 2^31, those of heartbeats at 2^32."""
+
 _Placed = Sequence[tuple[int, TraceRecord | TraceEvent]]
 """Records with their positions."""
 
@@ -200,7 +203,7 @@ class _Reader:
                 word = _RESULTS.get(result_type, f"type {result_type}")
                 return (name, self._task(task_id), word + _digest(message))
             case WorkerHeartbeat():
-                return (name, message.queue_size)
+                return (name, min(message.queue_size, _MOST_PLACES))
             case ClientDisconnect(disconnect_type):
                 return (name, "shutdown" if disconnect_type == DisconnectType.SHUTDOWN else "disconnect")  # M6
             case ClientShutdownResponse(accepted):

@@ -113,7 +113,7 @@ def validate_command(
         finally:
             validator.stop()
             validator.close()
-    except (ModelUnusable, CannotCheck, SubjectUnavailable, NothingSelected, SpecificationError) as error:
+    except (ModelUnusable, CannotCheck, SubjectUnavailable, NothingSelected, SpecificationError, OSError) as error:
         fail(str(error))
     except KeyboardInterrupt:
         fail("stopped")

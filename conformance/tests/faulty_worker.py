@@ -309,15 +309,27 @@ def errors_have_no_payload() -> None:
 
 @fault
 def a_leaving_worker_takes_tasks() -> None:
+    """It does not leave before one has come: what it runs may end before it has read the Task behind `shutdown`."""
+    taken: list[Task] = []
+
     def on_task(method: Any) -> Any:
         def eager(self: Any, task: Task) -> None:
             farewell, self._farewell = self._farewell, None
             method(self, task)
             self._farewell = farewell
+            taken.extend([task] if farewell is not None else [])
 
         return eager
 
+    def leave_when_empty(method: Any) -> Any:
+        def later(self: Any) -> None:
+            if taken:
+                method(self)
+
+        return later
+
     patch(MACHINE, "_on_task", on_task)
+    patch(MACHINE, "_leave_when_empty", leave_when_empty)
 
 
 @fault

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from rescind.messages import ClientDisconnect, DisconnectType, WorkerDisconnectNotification
+from rescind.messages import ClientDisconnect, ClientHeartbeatEcho, DisconnectType, WorkerDisconnectNotification
 from rescind_conformance.judge.outside import Seen, Undecided, judge_from_outside
 from rescind_conformance.judge.records import EventKind, EventRecord, MessageRecord, Violation
 from rescind_conformance.judge.scheduler import SchedulerJudge
-from rescind_conformance.trace import SCHEDULER, Echoes, Entry
+from rescind_conformance.trace import SCHEDULER, Entry
 
 SILENT, DROPPED = "falls silent", "drops its connection"
 """Notes of peers that the scheduler may take as lost."""
@@ -71,28 +71,30 @@ def judge_scheduler_of(
 
 
 def first_broken(judge: Callable[[Sequence[Entry]], Audit], trace: Sequence[Entry]) -> Audit:
-    """What a scheduler broke first; and beside echoes to peers that are lost, what else it broke first.
+    """What a scheduler broke first; and beside echoes to clients that have left (S9.8), what else it broke first.
 
-    What is found after a violation may come of it, and is not told. But such an echo changes nothing: it is left out,
-    and the rest is judged again.
+    What is found after a violation may come of it, and is not told. But such an echo changes nothing: the answer that
+    it should have been is put in its place, and the trace is judged again.
     """
     found: list[Placed] = []
-    entries = list(enumerate(trace, start=1))  # with the place that each has in the original
+    mended = list(trace)
     while True:
-        audit = judge([entry for _, entry in entries])
+        audit = judge(mended)
         if not audit.findings:
             break
-        violation, position = audit.findings[0]
-        place, entry = entries.pop(position - 1)
-        found.append(Placed(violation, place))
-        if not changes_nothing(violation.requirement, entry):
+        position = audit.findings[0].position
+        found.append(audit.findings[0])
+        if not changes_nothing(mended, position):
             break
+        mended[position - 1] = replace(mended[position - 1], message=ClientDisconnect())
     return Audit(found, audit.undecided)
 
 
-def changes_nothing(requirement: str, entry: Entry) -> bool:
-    """Whether a violation is an echo to a peer that is lost (S9.6, S9.8): what follows does not depend on it."""
-    return requirement in ("S9.6", "S9.8") and isinstance(entry.message, Echoes)
+def changes_nothing(trace: Sequence[Entry], position: int) -> bool:
+    """Whether what is broken at this place is an echo to a client that has left: nothing depends on it."""
+    echo = trace[position - 1]
+    left = any(one.sender == echo.receiver and one.message == ClientDisconnect() for one in trace[: position - 1])
+    return left and isinstance(echo.message, ClientHeartbeatEcho)
 
 
 class OnlineAudit:

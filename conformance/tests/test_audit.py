@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from rescind.messages import (
@@ -21,7 +23,7 @@ from rescind.messages import (
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
-from rescind_conformance.audit import STOPPED, judge_scheduler_of
+from rescind_conformance.audit import STOPPED, Audit, first_broken, judge_scheduler_of
 from rescind_conformance.trace import Entry
 
 T1, T2 = b"1" * 16, b"2" * 16
@@ -172,3 +174,29 @@ def test_a_trace_is_judged_up_to_where_it_does_not_show_everything() -> None:
     for unclear in (flood, garbage):
         assert judged([unclear, *wrong]) == []
         assert judged([*wrong, unclear]) == ["S1.1"]
+
+
+def first_of(steps: list[Step]) -> list[tuple[str, int]]:
+    """What is broken first, and where."""
+
+    def judge(trace: Sequence[Entry]) -> Audit:
+        return judge_scheduler_of(trace, {T1: "T1"}, at_rest=True)
+
+    trace = [Entry(number, *said) for number, step in enumerate(steps) for said in step]
+    return [(one.violation.requirement, one.position) for one in first_broken(judge, trace).findings]
+
+
+def test_an_echo_to_a_client_that_left_hides_nothing() -> None:
+    """Its task is not cancelled with force, either."""
+    leaves: Step = [("C1", "S", ClientDisconnect()), *FENCE]
+    assert first_of([SUBMIT, leaves, ECHO])[0] == ("S9.8", 7)
+    assert [requirement for requirement, _ in first_of([SUBMIT, leaves, ECHO])] == ["S9.8", "S9.7"]
+    ended: Step = [("S", "W1", TaskCancel(T1, True)), ("W1", "S", confirm(CANCELED))]
+    obeyed: Step = [("C1", "S", ClientDisconnect()), *ended, *FENCE]
+    assert [requirement for requirement, _ in first_of([SUBMIT, obeyed, ECHO])] == ["S9.8"]
+
+
+def test_what_follows_another_violation_is_not_told() -> None:
+    """The second result may come of the first wrong one."""
+    twice: Step = [("S", "C1", TaskResult(T1)), ("S", "C1", TaskResult(T1))]
+    assert len(first_of([SUBMIT, twice, ECHO])) == 1

@@ -30,7 +30,7 @@ class _Beginning:
 
 
 def drive_by_length(session: LiveSession, orders: int) -> LiveResult:
-    """Drive orders by their length, so many at most. One that has broken a requirement first of all does not go on.
+    """Drive orders by their length, so many at most. What has broken more than an idle echo does not go on.
 
     Raises as `LiveSession.begin` does.
     """

@@ -140,11 +140,13 @@ def test_a_variant_checks_all_promises_but_the_other_temporal_ones() -> None:
     [
         ({"breaks": "SomethingElse"}, "does not check SomethingElse"),
         ({"constants": "{ Nonsense = 1 }"}, "has no constant Nonsense"),
+        ({"aside": '["Nonsense"]'}, "has no Nonsense to set aside"),
+        ({"aside": '["SettledOnce"]'}, "has no SettledOnce to set aside"),
     ],
 )
 def test_a_variant_that_fits_no_configuration_is_named(tmp_path: Path, changes: dict[str, str], names: str) -> None:
     fields = {"by": "X", "instead_of": "Y", "in": "rounds", "breaks": "SettledOnce"} | changes
-    rows = [f"{key} = {value if value.startswith('{') else repr(value)}" for key, value in fields.items()]
+    rows = [f"{key} = {value if value.startswith(('{', '[')) else repr(value)}" for key, value in fields.items()]
     (tmp_path / "variants.toml").write_text("\n".join(["[[variant]]", *rows]))
     (tmp_path / "rounds.cfg").write_text((DIRECTORY / "rounds.cfg").read_text())
     with pytest.raises(ModelUnusable, match=names):
@@ -234,7 +236,7 @@ def test_what_holds_and_what_is_refuted_is_told_and_nothing_is_left_behind() -> 
     status, output = run("endless", "SwallowedInTime", "NothingIsDue", "RefusedMoveIsMade", "--steps")
     assert status == 0, output
     rows = {line.split()[0]: line.split() for line in output.splitlines() if "as expected" in line}
-    assert rows["endless"][1:6] == ["holds", "as", "expected", "345", "15"]
+    assert rows["endless"][1:6] == ["holds", "as", "expected", "359", "15"]
     assert rows["RefusedMoveIsMade"][1] == "RunsAtOneWorker"
     assert "4 of 4 as expected" in output
     assert "RefusedMoveIsMade breaks RunsAtOneWorker:" in output

@@ -17,6 +17,12 @@ EachCancelIsPassedOn == With(SchedulerTable, <<"canceling", "cancel", "canceling
 FirstRefusalEndsTheRound == With(SchedulerTable, <<"escalated", "cancelFailed", "dispatched", "the answer to owner">>)
 ForceWaitsForTheMove == With(SchedulerTable, <<"rebalancing", "cancel, force", "rebalancing", "nothing">>)
 LostWithItsWorker == With(SchedulerTable, <<"dispatched", "worker lost", "ended", "nothing">>)
+ResultIsSwallowed == With(SchedulerTable, <<"canceling", "result", "canceling", "nothing">>)
+ForceIsNotPassedOn == With(SchedulerTable, <<"dispatched", "cancel, force", "canceling", "TaskCancel to worker">>)
+RefusedMoveIsTold == With(SchedulerTable, <<"rebalancing", "cancelFailed", "dispatched", "the answer to owner">>)
+MoveEndsWork == With(SchedulerTable, <<"dispatched", "rebalance", "rebalancing", "TaskCancel, force, to worker">>)
+OrphansRunOn == With(SchedulerTable, <<"dispatched", "owner lost", "abandoned", "nothing">>)
+ClosesInSilence == With(SchedulerTable, <<"dispatched", "close", "ended", "nothing">>)
 AbandonedKeepsItsPlace == With(SchedulerTable, <<"abandoned", "canceled", "abandoned", "nothing">>)
 
 (* The scheduler *)
@@ -25,15 +31,26 @@ AnyWorkerAnswers(s, w, t) == Held(s, t)
 AnyClientCancels(s, c, t) == Held(s, t) /\ s.task[t].state # "abandoned"
 RoomWithoutEnd(s, w) == s.peer[w] = "served"
 EchoAtOnce(s) == TRUE
+RefusesNothingAtTheEnd(s, c, t) == s.peer[c] = "lost" \/ Held(s, t)
+SilentOwnersAreForgotten(s, p) == IF p \in Workers THEN LoseWorker(s, p) ELSE LoseClient(s, p, "owner left")
+NobodyIsSentHome(s, workers) == Nothing(s)
+LostWithoutEnd(losses) == TRUE
 NothingIsDue == FALSE
 LostIsTakenBack(s, p) == Nothing([Greeted(s, p) EXCEPT !.owed = @ \cup {p}])
 LostIsEchoed(s, p) == Nothing([s EXCEPT !.peer[p] = IF @ = "new" THEN "served" ELSE @, !.owed = @ \cup {p}])
 
-(* The client's and the worker's table *)
+(* The client's and the worker's table, and a worker that leaves *)
 
 ResultAfterCancel == With(ClientTable, <<"canceling", "result", "finished", "deliver the result">>)
+RefusalCancels == With(ClientTable, <<"canceling", "cancelFailed", "cancelled", "cancelled: confirmed">>)
+JoiningAsksAgain == With(ClientTable, <<"canceling", "cancel", "canceling", "TaskCancel">>)
+ForceIsNotAsked == With(ClientTable, <<"running", "cancel, force", "canceling", "TaskCancel">>)
+DisconnectSettlesNothing == With(ClientTable, <<"running", "disconnect", "running", "cancelled: disconnected">>)
 SettledAgain == With(ClientTable, <<"finished", "cancelNotFound", "cancelled", "cancelled: not found">>)
 CanceledAndKept == With(WorkerTable, <<"queued", "cancel", "queued", "TaskCancelConfirm, canceled">>)
 CanceledBeforeItEnds == With(WorkerTable, <<"running", "cancel, force", "leaving", "TaskCancelConfirm, canceled">>)
+CancelEndsWork == With(WorkerTable, <<"running", "cancel", "ending", "end its process">>)
+CrashIsSilent == With(WorkerTable, <<"running", "process ended", "ended", "nothing">>)
+AcceptsWhileLeaving(w, t) == assignment[w][t] = "none"
 CancelOfARunningTaskIsLost == With(WorkerTable, <<"running", "cancel", "running", "nothing">>)
 =============================================================================

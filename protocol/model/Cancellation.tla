@@ -20,12 +20,14 @@ VARIABLES sch,              \* the scheduler: see Scheduler.tla
           life,             \* "off" (not there yet), "up", "exit" or "rejoin" (it leaves: W4.2, W4.3), "gone"
           future,           \* the client's future of each task: a state of its table, "new" before it is submitted
           eager,            \* tasks whose open round was joined by a call with force (C6.3)
+          wanted,           \* only looked at: what the callers in the open round of each future want, at most
           assignment,       \* the worker's state of each task, "none" without one
           told,             \* only looked at: the terminal messages that the owner of each task was sent
-          asked,            \* only looked at: tasks with an owner's round open at the scheduler
+          asked,            \* only looked at: what the owner's round that is open at the scheduler asks for, at most
           left              \* what is left of the budget
-vars == <<sch, toScheduler, toPeer, line, life, future, eager, assignment, told, asked, left>>
-peers == <<line, life, future, eager, assignment>>
+vars == <<sch, toScheduler, toPeer, line, life, future, eager, wanted, assignment, told, asked, left>>
+futures == <<future, eager, wanted>>
+peers == <<line, life, futures, assignment>>
 
 \* A client that submits later is one whose Tasks are on their way for longer: but for what it says in between (Late).
 RECURSIVE Submissions(_)
@@ -40,11 +42,16 @@ Init ==
     /\ life = [p \in Peers |-> IF p \in Late THEN "off" ELSE "up"]
     /\ future = [t \in Tasks |-> IF t \in Late THEN "new" ELSE "running"]
     /\ eager = {}
+    /\ wanted = [t \in Tasks |-> "nothing"]
     /\ assignment = [w \in Workers |-> [t \in Tasks |-> "none"]]
     /\ told = [t \in Tasks |-> <<>>]
-    /\ asked = {}
+    /\ asked = [t \in Tasks |-> "nothing"]
     /\ left = [cancels |-> Cancels, intrusions |-> Intrusions, moves |-> Moves, beats |-> Beats,
                 failures |-> Failures, closes |-> Closes]
+
+\* What a round asks for when another call or TaskCancel joins it, or none does ("nothing").
+Stronger(one, other) == IF one = "nothing" \/ other = "cancel, force" THEN other
+                        ELSE one
 
 Spend(what) == left[what] > 0 /\ left' = [left EXCEPT ![what] = @ - 1]
 
@@ -67,9 +74,12 @@ React(reaction) ==
 
 \* The owner's round: from its TaskCancel for a task that is not over until the answer, or the owner's loss.
 Answered(t, out) == \E item \in {out[i] : i \in DOMAIN out} : item[1] = Owner[t] /\ IsAbout(item[2], t)
-Asks(p, message) == {t \in Tasks : p = Owner[t] /\ message[1] = "TaskCancel" /\ message[2] = t /\ told[t] = <<>>}
-Rounds(asking, reaction) ==
-    asked' = {t \in asked \cup asking : ~Answered(t, reaction.out) /\ reaction.s.peer[Owner[t]] = "served"}
+Asks(p, message) == [t \in Tasks |-> IF /\ p = Owner[t] /\ message[1] = "TaskCancel" /\ message[2] = t
+                                         /\ told[t] = <<>> THEN message[3] ELSE "nothing"]
+NobodyAsks == [t \in Tasks |-> "nothing"]
+Rounds(asks, reaction) ==
+    asked' = [t \in Tasks |-> IF Answered(t, reaction.out) \/ reaction.s.peer[Owner[t]] # "served" THEN "nothing"
+                              ELSE Stronger(asked[t], asks[t])]
 
 CanTake(p) == sch.mode # "closed" /\ sch.owed = {} /\ toScheduler[p] # <<>>
 Take(p) ==
@@ -80,7 +90,7 @@ Take(p) ==
     /\ toScheduler' = [toScheduler EXCEPT ![p] = Tail(@)]
     /\ UNCHANGED left
 
-Decide(reaction) == React(reaction) /\ Rounds({}, reaction) /\ UNCHANGED toScheduler
+Decide(reaction) == React(reaction) /\ Rounds(NobodyAsks, reaction) /\ UNCHANGED toScheduler
 
 Place(t, w) == MayDispatch(sch, t, w) /\ Decide(Dispatch(sch, t, w)) /\ UNCHANGED left
 SendEcho(p) == p \in sch.owed /\ EchoIsDue(sch) /\ Decide(Echo(sch, p)) /\ UNCHANGED left
@@ -95,6 +105,7 @@ GraceOver == sch.mode = "closing" /\ Decide(EndOfGrace(sch)) /\ UNCHANGED left
 ------------------------------------------------------------------------------
 (* A client. *)
 
+Kinds == {"cancel", "cancel, force"}
 ClientRows == ClientTable
 ClientStep == TLCEval(ByStateAndEvent(ClientRows))
 Settled == {"finished", "cancelled"}
@@ -114,11 +125,13 @@ OfFuture(c, t, event) ==
         row == Used("client", ClientStep[key])
         again == known /\ row[4] = "round ends: refused" /\ t \in eager
         second == Used("client", ClientStep[<<"running", "cancel, force">>])
-    IN  IF ~known THEN UNCHANGED <<toScheduler, future, eager>>                                                \* C9.1
+    IN  IF ~known THEN UNCHANGED <<toScheduler, futures>>                                              \* C9.1
         ELSE /\ future' = [future EXCEPT ![t] = IF again THEN second[3] ELSE row[3]]
              /\ Sent(c, IF again THEN Requests(second, t) ELSE Requests(row, t))
              /\ eager' = IF row[4] = "join the round" /\ event = "cancel, force" THEN eager \cup {t}
                          ELSE IF row[4] = "join the round" THEN eager ELSE eager \ {t}
+             /\ wanted' = [wanted EXCEPT ![t] = IF future'[t] # "canceling" THEN "nothing"
+                                               ELSE IF event \in Kinds THEN Stronger(@, event) ELSE @]
 
 \* C10.1, C10.2: every future that is not settled is cancelled, and every round ends.
 Disconnected(c) == [t \in Tasks |-> IF Owner[t] = c /\ <<future[t], "disconnect">> \in DOMAIN ClientStep
@@ -126,6 +139,7 @@ Disconnected(c) == [t \in Tasks |-> IF Owner[t] = c /\ <<future[t], "disconnect"
 ClientGone(c, messages) ==
     /\ future' = Disconnected(c)
     /\ eager' = eager \ {t \in Tasks : Owner[t] = c}
+    /\ wanted' = [t \in Tasks |-> IF Owner[t] = c THEN "nothing" ELSE wanted[t]]
     /\ life' = [life EXCEPT ![c] = "gone"]
     /\ Sent(c, messages)
     /\ line' = [line EXCEPT ![c] = IF @ = "open" THEN "closed" ELSE @]
@@ -142,13 +156,13 @@ ClientReads(c) ==
              [] message[1] \in {"TaskCancelConfirm", "TaskResult"} /\ Owner[message[2]] = c
                   -> /\ OfFuture(c, message[2], IF message[1] = "TaskResult" THEN "result" ELSE message[3])
                      /\ Read(c) /\ UNCHANGED <<sch, line, life, assignment, told, asked>>
-             [] OTHER -> Read(c) /\ UNCHANGED <<sch, toScheduler, line, life, future, eager, assignment, told, asked>>
+             [] OTHER -> Read(c) /\ UNCHANGED <<sch, toScheduler, line, life, futures, assignment, told, asked>>
     /\ UNCHANGED left
 
 CanSubmit(t) == future[t] = "new" /\ life[Owner[t]] = "up"
 Submit(t) ==
     /\ CanSubmit(t) /\ future' = [future EXCEPT ![t] = "running"] /\ Sent(Owner[t], << <<"Task", t>> >>)
-    /\ UNCHANGED <<sch, toPeer, line, life, eager, assignment, told, asked, left>>
+    /\ UNCHANGED <<sch, toPeer, line, life, eager, wanted, assignment, told, asked, left>>
 
 Cancel(t, event) ==                                                                                             \* C1.1
     /\ life[Owner[t]] = "up" /\ future[t] \notin Settled \cup {"new"} /\ Spend("cancels")                      \* C6.1
@@ -158,7 +172,7 @@ Cancel(t, event) ==                                                             
 \* or while the owner's round is open (S6.1, S6.2: C6.2 keeps clients from it).
 Intrude(c, t, event) ==
     /\ life[c] = "up" /\ (c = Owner[t] => future[t] # "new") /\ Spend("intrusions") /\ Sent(c, << <<"TaskCancel", t, event>> >>)
-    /\ UNCHANGED <<sch, toPeer, line, life, future, eager, assignment, told, asked>>
+    /\ UNCHANGED <<sch, toPeer, line, life, futures, assignment, told, asked>>
 
 ------------------------------------------------------------------------------
 (* A worker. *)
@@ -191,12 +205,13 @@ Leaving(w, farewell) ==
                 IN  IF key \notin DOMAIN WorkerStep THEN assignment[w][t]
                     ELSE IF row[3] = "ended" THEN "none" ELSE row[3]]]
 
+Accepts(w, t) == life[w] = "up" /\ assignment[w][t] = "none"                                             \* W1.3, W4.1
 WorkerReads(w) ==
     /\ CanRead(w) /\ Read(w)
     /\ LET message == Head(toPeer[w])
            t == message[2]
-       IN  CASE message[1] = "Task" ->                                                                   \* W1.3, W4.1
-                  /\ assignment' = [assignment EXCEPT ![w][t] = IF @ = "none" /\ life[w] = "up" THEN "queued" ELSE @]
+       IN  CASE message[1] = "Task" ->
+                  /\ assignment' = [assignment EXCEPT ![w][t] = IF Accepts(w, t) THEN "queued" ELSE @]
                   /\ UNCHANGED <<toScheduler, life>>
              [] message[1] = "TaskCancel" /\ assignment[w][t] = "none" ->                                       \* W2.4
                   Sent(w, << <<"TaskCancelConfirm", t, "cancelNotFound">> >>) /\ UNCHANGED <<life, assignment>>
@@ -205,10 +220,10 @@ WorkerReads(w) ==
              [] message[1] = "ClientDisconnect" ->
                   Leaving(w, IF message[2] = "shutdown" THEN "exit" ELSE "rejoin") /\ UNCHANGED toScheduler
              [] OTHER -> UNCHANGED <<toScheduler, life, assignment>>
-    /\ UNCHANGED <<sch, line, future, eager, told, asked, left>>
+    /\ UNCHANGED <<sch, line, futures, told, asked, left>>
 
 OfItself(w, t, event) ==
-    OfAssignment(w, t, event) /\ UNCHANGED <<sch, toPeer, line, life, future, eager, told, asked>>
+    OfAssignment(w, t, event) /\ UNCHANGED <<sch, toPeer, line, life, futures, told, asked>>
 CanStart(w, t) ==
     life[w] = "up" /\ assignment[w][t] = "queued" /\ Cardinality(At(w, {"running", "ending"})) < Slots
 Start(w, t) == CanStart(w, t) /\ OfItself(w, t, "start") /\ UNCHANGED left
@@ -223,7 +238,7 @@ WorkerGone(w, messages) ==
     /\ line' = [line EXCEPT ![w] = IF @ = "open" THEN "closed" ELSE @]
     /\ toPeer' = [toPeer EXCEPT ![w] = <<>>]
     /\ assignment' = [assignment EXCEPT ![w] = [t \in Tasks |-> "none"]]
-    /\ UNCHANGED <<sch, future, eager, told, asked>>
+    /\ UNCHANGED <<sch, futures, told, asked>>
 CanLeave(w) == life[w] \in {"exit", "rejoin"} /\ \A t \in Tasks : assignment[w][t] = "none"
 Leave(w) ==
     /\ CanLeave(w)
@@ -233,14 +248,14 @@ Leave(w) ==
 CanJoin(w) == life[w] = "off"
 Join(w) ==
     /\ CanJoin(w) /\ life' = [life EXCEPT ![w] = "up"] /\ Sent(w, << <<"WorkerHeartbeat">> >>)
-    /\ UNCHANGED <<sch, toPeer, line, future, eager, assignment, told, asked, left>>
+    /\ UNCHANGED <<sch, toPeer, line, futures, assignment, told, asked, left>>
 
 ------------------------------------------------------------------------------
 (* Heartbeats of peers that are there. Only those are steps that somebody learns from: a fence (S10.2), bounded by   *)
 (* the budget, and those of a peer that is lost and does not know it (S9.6, S9.8).                                   *)
 
 Heartbeat(p) == Sent(p, << IF p \in Clients THEN <<"ClientHeartbeat">> ELSE <<"WorkerHeartbeat">> >>)
-                /\ UNCHANGED <<sch, toPeer, line, life, future, eager, assignment, told, asked>>
+                /\ UNCHANGED <<sch, toPeer, line, life, futures, assignment, told, asked>>
 Fence(p) == life[p] = "up" /\ Spend("beats") /\ Heartbeat(p)
 CanLearn(p) == life[p] = "up" /\ line[p] = "open" /\ sch.peer[p] \in {"lost", "told"}
                /\ sch.mode # "closed" /\ toScheduler[p] = <<>> /\ toPeer[p] = <<>>
@@ -251,7 +266,7 @@ CanNotice(p) == life[p] = "up" /\ (line[p] = "cut" \/ (sch.mode = "closed" /\ to
 Notice(p) ==
     /\ CanNotice(p)
     /\ IF p \in Clients THEN ClientGone(p, <<>>)
-       ELSE Leaving(p, "rejoin") /\ UNCHANGED <<sch, toScheduler, toPeer, line, future, eager, told, asked>>
+       ELSE Leaving(p, "rejoin") /\ UNCHANGED <<sch, toScheduler, toPeer, line, futures, told, asked>>
     /\ UNCHANGED left
 
 (* What goes wrong. Who is silent need not be dead; who is gone may be missed before the last of its messages has come.  *)
@@ -261,12 +276,12 @@ Fails(fault, p) ==
          [] fault = "death" -> IF p \in Clients THEN ClientGone(p, <<>>) ELSE WorkerGone(p, <<>>)
          [] fault = "departure" /\ p \in Clients -> ClientGone(p, << <<"ClientDisconnect", "disconnect">> >>)
          [] fault = "departure" /\ p \in Workers -> /\ life[p] = "up" /\ Leaving(p, "exit")
-                                                    /\ UNCHANGED <<sch, toScheduler, toPeer, line, future, eager, told, asked>>
+                                                    /\ UNCHANGED <<sch, toScheduler, toPeer, line, futures, told, asked>>
          \* T4: what had arrived is there still, even when the peer has come back under another id.
          [] fault = "cut" -> /\ line[p] = "open" /\ line' = [line EXCEPT ![p] = "cut"]
                              /\ \E n \in 0..Len(toScheduler[p]) : toScheduler' = [toScheduler EXCEPT ![p] = SubSeq(@, 1, n)]
                              /\ toPeer' = [toPeer EXCEPT ![p] = <<>>]
-                             /\ UNCHANGED <<sch, life, future, eager, assignment, told, asked>>
+                             /\ UNCHANGED <<sch, life, futures, assignment, told, asked>>
          [] fault = "crash" -> p \in Workers /\ \E t \in At(p, {"running"}) : OfItself(p, t, "process ended")    \* W3.1
          [] fault = "time limit" -> /\ \E t \in Tasks : Owner[t] = p /\ future[t] = "canceling" /\ OfFuture(p, t, "time limit")
                                     /\ UNCHANGED <<sch, toPeer, line, life, assignment, told, asked>>            \* C5.1
@@ -284,7 +299,6 @@ Must ==
 TaskEnds == \E w \in Workers, t \in Tasks : Finish(w, t)
 
 \* What may happen: nobody has to cancel, to fail, to move a task, or to shut down.
-Kinds == {"cancel", "cancel, force"}
 May ==
     \/ \E t \in Tasks, event \in Kinds : Cancel(t, event)
     \/ \E c \in Clients, t \in Tasks, event \in Kinds : Intrude(c, t, event)

@@ -1,11 +1,19 @@
 ------------------------------- MODULE Promises -------------------------------
-(* What SPEC.md promises of the whole, in terms of what the parties see of one another: the variables `told` and     *)
-(* `asked` follow the messages, not the tables, so that a row that is wrong cannot excuse itself.                    *)
+(* What SPEC.md promises of the whole, in terms of what the parties see of one another: the variables `told`,        *)
+(* `asked` and `wanted` follow the messages and calls, not the tables, so that a row that is wrong cannot excuse     *)
+(* itself.                                                                                                           *)
 EXTENDS Cancellation
 
 Count(messages, Matches(_)) == Len(SelectSeq(messages, Matches))
-Taken(p) == toScheduler[p] # <<>> /\ toScheduler'[p] = Tail(toScheduler[p]) /\ line'[p] = line[p]
 Served(p) == sch.peer[p] = "served"
+
+\* What happens in a step: the scheduler takes a message, a peer reads one; what is added to a queue.
+Takes(p) == toScheduler[p] # <<>> /\ toScheduler'[p] = Tail(toScheduler[p]) /\ line'[p] = line[p]
+Reads(p) == toPeer[p] # <<>> /\ toPeer'[p] = Tail(toPeer[p]) /\ life'[p] # "gone"
+Added(before, after) == IF Len(after) > Len(before) THEN SubSeq(after, Len(before) + 1, Len(after)) ELSE <<>>
+IsIn(message, messages) == \E i \in DOMAIN messages : messages[i] = message
+TakesFrom(p, message) == Takes(p) /\ Head(toScheduler[p]) = message
+ReadsNow(p, message) == Reads(p) /\ Head(toPeer[p]) = message
 
 (* Invariants *)
 
@@ -40,24 +48,68 @@ AnswersAreCounted ==
                                                                        [] state \in {"escalated", "abandoned"} -> 2
                                                                        [] OTHER -> 1
 
-(* Promises about steps *)
+\* S9.4: a task that was lost with so many workers is not given to another one.
+LossesHaveAnEnd ==
+    \A t \in Tasks : sch.task[t].losses >= MaxLosses => sch.task[t].state = "ended"
+
+(* Promises about steps: the scheduler *)
 
 \* S7.8, S1.2, S9.2, S9.7
 NothingDispatchedWhileCanceling ==
     [][\A t \in Tasks : sch.task[t].holder = Nobody /\ sch'.task[t].holder # Nobody
-                        => t \notin asked /\ told[t] = <<>> /\ Served(Owner[t])]_vars
+                        => asked[t] = "nothing" /\ told[t] = <<>> /\ Served(Owner[t])]_vars
 
 \* S8.1
 OnlyTheHolderAnswers ==
     [][\A w \in Workers : LET message == Head(toScheduler[w])
-                          IN  Taken(w) /\ message[1] \in {"TaskResult", "TaskCancelConfirm"}
+                          IN  Takes(w) /\ message[1] \in {"TaskResult", "TaskCancelConfirm"}
                               /\ sch.task[message[2]].holder # w => UNCHANGED <<sch, toPeer, told>>]_vars
 
 \* S2.2, S11.1
 OnlyTheOwnerCancels ==
     [][\A c \in Clients : LET message == Head(toScheduler[c])
-                          IN  Taken(c) /\ message[1] = "TaskCancel" /\ Owner[message[2]] # c
+                          IN  Takes(c) /\ message[1] = "TaskCancel" /\ Owner[message[2]] # c
                               => UNCHANGED <<sch, told>> /\ \A p \in Peers \ {c} : toPeer'[p] = toPeer[p]]_vars
+
+\* S1.3, S9.8, S9.10: a Task is held, or refused at once.
+TasksAreHeldOrRefused ==
+    [][\A t \in Tasks : LET c == Owner[t]
+                        IN  TakesFrom(c, <<"Task", t>>) => IF sch.mode = "open" /\ sch.peer[c] # "lost"
+                                                           THEN sch'.task[t].state = "queued" /\ told'[t] = <<>>
+                                                           ELSE told'[t] = << <<"TaskCancelConfirm", t, "cancelNotFound">> >>]_vars
+
+\* S5.1, S7.4, S4.3: work that is done is not lost, whatever round is open.
+ResultsReachTheOwner ==
+    [][\A w \in Workers, t \in Tasks, status \in {"success", "failedWorkerDied"} :
+        LET result == <<"TaskResult", t, status>>
+        IN  TakesFrom(w, result) /\ Served(w) /\ Served(Owner[t]) /\ told[t] = <<>> => told'[t] = <<result>>]_vars
+
+\* S4.2, S4.4, S7.2, S9.2, S9.3, S9.10, S9.11: what an owner is told has happened, and was asked for.
+IsAsked(t) == asked[t] # "nothing" \/ \E event \in Kinds : TakesFrom(Owner[t], <<"TaskCancel", t, event>>)
+IsLost(p) == Served(p) /\ sch'.peer[p] # "served"
+IsSo(t, answer) ==
+    CASE answer[1] = "TaskResult" -> \/ \E w \in Workers : TakesFrom(w, answer)
+                                     \/ answer[3] = "failedWorkerDied" /\ \E w \in Workers : IsLost(w)
+      [] answer[3] = "canceled" -> IsAsked(t) \/ sch'.mode # "open"
+      [] answer[3] = "cancelNotFound" -> IsAsked(t) \/ IsLost(Owner[t]) \/ TakesFrom(Owner[t], <<"Task", t>>)
+      [] answer[3] = "cancelFailed" -> asked[t] = "cancel" /\ \E w \in Workers : TakesFrom(w, answer)
+OwnersHearWhatIsSo ==
+    [][\A t \in Tasks :
+        /\ told'[t] # told[t] => IsSo(t, told'[t][Len(told'[t])])
+        /\ LET refusal == <<"TaskCancelConfirm", t, "cancelFailed">>
+           IN  IsIn(refusal, Added(toPeer[Owner[t]], toPeer'[Owner[t]])) => IsSo(t, refusal)]_vars
+
+\* S9.11
+SilentOwnersAreTold ==
+    [][\A t \in Tasks : IsLost(Owner[t]) /\ ~Takes(Owner[t]) /\ Held(sch, t) => told'[t] # <<>>]_vars
+
+\* S9.10
+WorkersAreSentHome ==
+    [][\A w \in Workers :
+        /\ line[w] = "open"
+        /\ \/ Served(w) /\ sch.mode = "open" /\ sch'.mode = "closing"
+           \/ sch.peer[w] = "new" /\ sch.mode # "open" /\ TakesFrom(w, <<"WorkerHeartbeat">>)
+        => IsIn(<<"ClientDisconnect", "shutdown">>, Added(toPeer[w], toPeer'[w]))]_vars
 
 \* S9.6, S9.8
 LostStaysLost == [][\A p \in Peers : sch.peer[p] \in {"lost", "told"} => sch'.peer[p] \in {"lost", "told"}]_vars
@@ -67,6 +119,66 @@ TheEchoIsAFence ==
     [][(\E p \in Peers : Served(p) /\ p \in sch.owed /\ p \notin sch'.owed /\ sch'.peer[p] = "served")
        => sch.mode # "open" \/ (\A t \in Tasks : sch.task[t].state # "queued")
           \/ \A w \in Workers : Served(w) => Cardinality(HeldBy(sch, w)) >= QueueSize]_vars
+
+(* Promises about steps: workers and clients *)
+
+\* S4.1, S7.1, W2.3: what runs is ended where its owner has asked so or is lost, and for no other reason.
+OnlyForceEndsWork ==
+    [][\A w \in Workers, t \in Tasks :
+        assignment[w][t] = "running" /\ assignment'[w][t] \in {"ending", "leaving"}
+        /\ life'[w] = "up" /\ Served(w) /\ sch.mode # "closed"
+        => asked[t] = "cancel, force" \/ ~Served(Owner[t])]_vars
+
+\* W1.1, W1.2, W2.1 to W2.4, W3.1, W4.2: a worker says what has become of each task, and answers each TaskCancel.
+Became(w, t) == <<assignment[w][t], assignment'[w][t]>>
+MayBecome(w, t, said) ==
+    CASE said = <<>> -> ~(Became(w, t) \in {"queued", "running", "ending"} \X {"none"}) \/ life'[w] # "up"
+      [] said[1] = "TaskResult" -> Became(w, t) = <<"running", "none">> /\ life[w] = "up"
+      [] said[3] = "canceled" -> Became(w, t) \in {"queued", "ending"} \X {"none"} /\ life[w] = "up"
+      [] said[3] = "cancelFailed" -> /\ Became(w, t) = <<"running", "running">>
+                                     /\ ReadsNow(w, <<"TaskCancel", t, "cancel">>)
+      [] said[3] = "cancelNotFound" -> Became(w, t) = <<"none", "none">>
+WorkersSayWhatTheyDo ==
+    [][\A w \in Workers, t \in Tasks :
+        line[w] = "open" /\ line'[w] = "open" /\ life[w] \notin {"off", "gone"} =>
+            LET about == SelectSeq(Added(toScheduler[w], toScheduler'[w]), LAMBDA m : IsAbout(m, t))
+            IN  /\ Len(about) <= 1 /\ MayBecome(w, t, IF about = <<>> THEN <<>> ELSE about[1])
+                /\ (\E event \in Kinds : ReadsNow(w, <<"TaskCancel", t, event>>)) /\ about = <<>>
+                   => assignment'[w][t] \in {"ending", "leaving"}]_vars
+
+\* W4.1, W4.2: who leaves begins nothing, and says good-bye when nothing runs.
+LeavingIsTheEnd ==
+    [][\A w \in Workers : life[w] \notin {"up", "off"} =>
+        /\ \A t \in Tasks : assignment[w][t] = assignment'[w][t] \/ assignment'[w][t] = "none"
+        /\ IsIn(<<"WorkerDisconnectNotification">>, Added(toScheduler[w], toScheduler'[w]))
+           => \A t \in Tasks : assignment[w][t] = "none"]_vars
+
+\* C2.1 to C5.1, C9.1, C10.2: a future becomes what its messages say, but for the time limit and the end of the client.
+FuturesBecomeWhatIsSaid ==
+    [][\A t \in Tasks : LET c == Owner[t]
+                            Confirmed(word) == ReadsNow(c, <<"TaskCancelConfirm", t, word>>)
+                            HasResult == Reads(c) /\ IsAbout(Head(toPeer[c]), t) /\ Head(toPeer[c])[1] = "TaskResult"
+                        IN  future'[t] # future[t] =>
+        CASE future'[t] = "cancelled" -> \/ Confirmed("canceled") \/ Confirmed("cancelNotFound")
+                                         \/ HasResult /\ future[t] = "canceling"
+                                         \/ life'[c] = "gone"
+                                         \/ left'.failures < left.failures /\ future[t] = "canceling"
+          [] future'[t] = "finished" -> HasResult
+          [] future'[t] = "running" -> future[t] = "new" \/ Confirmed("cancelFailed")
+          [] OTHER -> TRUE]_vars
+
+\* C1.1, C6.1, C6.2: one TaskCancel opens a round, and whoever joins it sends none. (Intrude is what no client does.)
+OneTaskCancelOpensARound ==
+    [][\A t \in Tasks, event \in Kinds :
+        LET c == Owner[t]
+        IN  IsIn(<<"TaskCancel", t, event>>, Added(toScheduler[c], toScheduler'[c])) =>
+            \/ future'[t] = "canceling" /\ (future[t] = "running" \/ ReadsNow(c, <<"TaskCancelConfirm", t, "cancelFailed">>))
+            \/ left'.intrusions < left.intrusions]_vars
+
+\* C1.1, C6.3, S4.1, S6.2: who asks with force is not refused. (C6.2 keeps clients from the TaskCancels of Intrude.)
+ForceIsNotRefused ==
+    [][\A t \in Tasks : future[t] = "canceling" /\ future'[t] = "running"
+                        => wanted[t] = "cancel" \/ left.intrusions < Intrusions]_vars
 
 \* C3.1: once cancel() was called and not refused, the caller never sees a result.
 NoResultOnceCanceling == [][\A t \in Tasks : future[t] # "finished" /\ future'[t] = "finished" => future[t] = "running"]_vars
@@ -82,10 +194,17 @@ AtRest == ~Due /\ ~Runs
 
 \* C1.1, without the help of the time limit, and also while tasks run that never end (S4.2).
 EachCancelIsAnswered == ~Due => \A t \in Tasks : future[t] # "canceling"
-\* S1.1, C10.2
+\* S1.1, S9.10
+EachTaskIsAnswered ==
+    AtRest => \A t \in Tasks : Served(Owner[t]) /\ sch.task[t].state # "new" => Len(told[t]) = 1
+\* C10.2
 EachFutureSettles == AtRest => \A t \in Tasks : future[t] \in Settled \cup {"new"}
 \* S9.9: no place stays taken, and no worker keeps what the scheduler has forgotten.
 CapacityComesBack == AtRest => \A t \in Tasks, w \in Workers : sch.task[t].holder = Nobody /\ assignment[w][t] = "none"
+\* S9.7, S9.6, S1.2: what still runs, somebody waits for.
+OnlyWantedWorkRuns ==
+    ~Due => \A t \in Tasks, w \in Workers :
+        assignment[w][t] = "running" => Served(w) /\ Served(Owner[t]) /\ told[t] = <<>>
 
 EachCancelIsAnsweredInTime == \A t \in Tasks : future[t] = "canceling" ~> future[t] # "canceling"
 EachFutureSettlesInTime == \A t \in Tasks : future[t] \in {"running", "canceling"} ~> future[t] \in Settled

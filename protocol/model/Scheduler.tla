@@ -117,10 +117,11 @@ EndOfGrace(s) == Fates([s EXCEPT !.mode = "closed", !.owed = {}], {t \in Tasks :
 
 Greeted(s, p) == [s EXCEPT !.peer[p] = "served"]                                                             \* S10.1
 
+Refuses(s, c, t) == s.peer[c] = "lost" \/ s.mode # "open" \/ Held(s, t)                          \* S1.3, S9.8, S9.10
 OnTask(s, c, t) ==
     LET task == s.task[t]
     IN  CASE Held(s, t) /\ task.owner = c /\ task.state # "abandoned" -> Nothing(s)                           \* S1.4
-          [] s.peer[c] = "lost" \/ s.mode # "open" \/ Held(s, t)                          \* S1.3, S9.8, S9.10: refused
+          [] Refuses(s, c, t)
                -> Send(IF s.peer[c] = "new" THEN Greeted(s, c) ELSE s, c, <<"TaskCancelConfirm", t, "cancelNotFound">>)
           [] OTHER -> Nothing([Greeted(s, c) EXCEPT
                         !.task[t] = [state |-> "queued", owner |-> c, holder |-> Nobody, losses |-> 0]])       \* S2.3

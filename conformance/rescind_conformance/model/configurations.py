@@ -95,8 +95,13 @@ def _variant(row: Mapping[str, object], bases: Mapping[str, str]) -> Configurati
         text, replaced = re.subn(rf"^( *{constant} =) .*$", rf"\1 {value}", text, flags=re.MULTILINE)
         if replaced != 1:
             raise ModelUnusable(f"variants.toml: {name}: {base}.cfg has no constant {constant}")
+    aside = row.get("aside", [])
+    assert isinstance(aside, list)
+    for promise in aside:
+        if promise not in promises(text) or promise == breaks:
+            raise ModelUnusable(f"variants.toml: {name}: {base}.cfg has no {promise} to set aside")
     # So that it is known which one is broken: of the temporal promises, none but the one that is expected.
-    lines = [line for line in text.splitlines() if line.strip() not in TEMPORAL - {breaks}]
+    lines = [line for line in text.splitlines() if line.strip() not in (TEMPORAL - {breaks}) | set(aside)]
     # A heading with nothing below it is not one for TLC.
     kept = [
         line

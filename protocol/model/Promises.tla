@@ -99,6 +99,15 @@ OwnersHearWhatIsSo ==
         /\ LET refusal == <<"TaskCancelConfirm", t, "cancelFailed">>
            IN  IsIn(refusal, Added(toPeer[Owner[t]], toPeer'[Owner[t]])) => IsSo(t, refusal)]_vars
 
+\* S4.1, S7.1, S7.7, S9.7: a TaskCancel goes to the holder, for a reason, and with the force that the reason has.
+EachTaskCancelHasAReason ==
+    [][\A w \in Workers, t \in Tasks, event \in Kinds :
+        IsIn(<<"TaskCancel", t, event>>, Added(toPeer[w], toPeer'[w])) =>
+            /\ sch.task[t].holder = w
+            /\ \/ TakesFrom(Owner[t], <<"TaskCancel", t, event>>)
+               \/ IsLost(Owner[t]) /\ event = "cancel, force"
+               \/ left'.moves < left.moves /\ event = "cancel" /\ asked[t] = "nothing"]_vars
+
 \* S9.11
 SilentOwnersAreTold ==
     [][\A t \in Tasks : IsLost(Owner[t]) /\ ~Takes(Owner[t]) /\ Held(sch, t) => told'[t] # <<>>]_vars

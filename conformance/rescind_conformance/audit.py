@@ -20,6 +20,8 @@ LOST = "lost, since its connection has dropped"
 """Note of a message to a peer that is not there; only a machine's are known."""
 STOPPED = "is asked to shut down"
 """Note of the scheduler itself."""
+EXITED = "has exited, and all that it sent has come"
+"""Another."""
 UNDECIDED = "is judged only in part: too many orders"
 """Note of the scheduler at the end of a trace."""
 _UNREMARKABLE = (SILENT, DROPPED, RECONNECTS, "sends no heartbeat for a while", "sends no more heartbeats")

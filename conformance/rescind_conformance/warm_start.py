@@ -50,9 +50,9 @@ class Forked:
             if said.endswith(b"\n"):
                 self.endpoint = said.decode().partition("listening on ")[2].strip()
 
-    def alive(self) -> bool:
-        """Whether it runs."""
-        if not self._over and select.select([self._output], [], [], 0)[0]:
+    def alive(self, *, within: float = 0) -> bool:
+        """Whether it runs, and does not end within so many seconds."""
+        if not self._over and select.select([self._output], [], [], within)[0]:
             self._over = not os.read(self._output, 4096)
         return not self._over
 

@@ -13,7 +13,7 @@ from rescind.messages import (
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
-from rescind.trace import TraceRecord
+from rescind.trace import TraceEvent, TraceRecord
 from rescind_conformance.trace import Entry
 
 
@@ -37,6 +37,8 @@ LIFE = [
     went("a", TaskCancelConfirm(T, CancelConfirmType.CANCELED)),
 ]
 """A task that is cancelled with force."""
+CLOSED = TraceEvent(0.0, "scheduler", "closed")
+"""The scheduler's end."""
 
 
 def entries(records: Sequence[TraceRecord]) -> list[Entry]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -11,28 +13,35 @@ from pathlib import Path
 
 import pytest
 import typer
-from recorded_lives import LIFE, T, came, entries, went
+from recorded_lives import CLOSED, LIFE, T, came, entries, went
 from typer.testing import CliRunner
 
 from rescind.messages import (
+    Argument,
     CancelConfirmType,
     ClientDisconnect,
     ClientHeartbeat,
     ClientHeartbeatEcho,
+    ClientShutdownResponse,
+    DisconnectType,
+    ObjectStorageAddress,
     Task,
     TaskCancel,
     TaskCancelConfirm,
     TaskResult,
+    WorkerDisconnectNotification,
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
 from rescind.trace import TraceEvent, TraceRecord, TraceWriter
+from rescind_conformance.audit import EXITED, STOPPED
 from rescind_conformance.case import Case
 from rescind_conformance.model import recorded_cases, trace_validation, validate_command
 from rescind_conformance.model.configurations import model_directory
 from rescind_conformance.model.recorded_cases import RecordedCase, record_cases
 from rescind_conformance.model.recorded_run import Lane, Run, Step
 from rescind_conformance.model.tlc import CannotCheck, find_jar, find_java
+from rescind_conformance.model.trace_ends import close_fenced_lanes
 from rescind_conformance.model.trace_validation import Rejection, Validated, Validator
 from rescind_conformance.model.trace_values import case_run, own_run
 from rescind_conformance.requirements import load_requirements
@@ -77,7 +86,7 @@ def validate(runs: Sequence[Run]) -> list[Validated]:
 @cache
 def recorded(*, outside: bool) -> list[RecordedCase]:
     # From outside TLC looks at many orders of each: fewer will do.
-    names = CASES[:4] if outside else CASES
+    names = (*CASES[:4], CASES[-1]) if outside else CASES
     cases = [case for case in select_cases() if case.name in names]
     return record_cases("reference", cases, 4, outside=outside)
 
@@ -89,14 +98,24 @@ def runs(*, outside: bool) -> list[Run]:
 
 
 def altered(run: Run, lane: int, steps: Sequence[Step], what: str) -> Run:
-    lanes = [Lane(list(steps), each.open) if number == lane else each for number, each in enumerate(run.lanes)]
-    return dataclasses.replace(run, name=f"{run.name}: {what}", lanes=lanes)
+    lanes = [
+        Lane(list(steps) if number == lane else each.steps, each.open or run.outside)
+        for number, each in enumerate(run.lanes)
+    ]
+    other = dataclasses.replace(run, name=f"{run.name}: {what}", lanes=lanes)
+    if run.exits:
+        for each in lanes:
+            each.open = False
+    elif run.outside:
+        close_fenced_lanes(other)
+    return other
 
 
 def is_of_interest(run: Run, lane: int, at: int) -> bool:
-    """Of fences only some are looked at, and nothing that nobody has reacted to before the end."""
+    """Of echoes only the last, and of these none from outside: without it the heartbeat may not have been handled."""
     steps = run.lanes[lane].steps
-    return steps[at].kind == "to" and "Echo" not in str(steps[at].said[0]) and at < len(steps) - 6
+    is_echo = "Echo" in str(steps[at].said[0])
+    return steps[at].kind == "to" and not (is_echo and (run.outside or at < len(steps) - 6))
 
 
 def dropped(run: Run, lane: int, at: int) -> Run | None:
@@ -124,15 +143,17 @@ def swapped(run: Run, lane: int, at: int) -> Run | None:
 def changed(run: Run, lane: int, at: int) -> Run | None:
     """Another answer than there was."""
     step = run.lanes[lane].steps[at]
-    if len(step.said) < 3:
+    if len(step.said) < 2:
         return None
     others = {
+        "shutdown": "disconnect",
+        "disconnect": "shutdown",
         "canceled": "cancelFailed",
         "cancelFailed": "canceled",
         "cancel": "cancel, force",
         "cancel, force": "cancel",
     }
-    other = dataclasses.replace(step, said=(*step.said[:2], others.get(str(step.said[2]), "failed")))
+    other = dataclasses.replace(step, said=(*step.said[:-1], others.get(str(step.said[-1]), "failed")))
     steps = [other if each is step else each for each in run.lanes[lane].steps]
     return altered(run, lane, steps, f"{step.words} changed")
 
@@ -144,14 +165,23 @@ def alterations(run: Run, alter: Callable[[Run, int, int], Run | None]) -> Itera
                 yield other
 
 
+def lanes_out(run: Run) -> list[Lane]:
+    return [run.lanes[number] for number in sorted(set(run.into.values())) if run.lanes[number].steps]
+
+
 @needs_tlc
 @pytest.mark.parametrize("outside", [False, True], ids=["own", "outside"])
 def test_runs_over_zeromq_are_behaviours_and_with_one_message_altered_are_not(outside: bool) -> None:
     good = runs(outside=outside)
+    assert {run.exits for run in good} == ({False, True} if outside else {True})
     kinds = [dropped, doubled, changed] + ([] if outside else [swapped])
     bad = [other for run in good for kind in kinds for other in alterations(run, kind)]
     for kind in kinds:
         assert len([run for run in bad if run.name.endswith(kind.__name__)]) >= 10, kind.__name__
+    last = [next(step for step in reversed(lane.steps) if step.kind == "to") for run in good for lane in lanes_out(run)]
+    assert {f"{step.words} dropped" for step in last if "Echo" not in step.words or not outside} <= {
+        run.name.partition(": ")[2] for run in bad
+    }
     validated = validate([*good, *bad])
     assert [one.run.name for one in validated[: len(good)] if not one.explained] == []
     assert [one.run.name for one in validated[len(good) :] if one.rejection is None] == []
@@ -164,6 +194,13 @@ def test_runs_over_zeromq_are_behaviours_and_with_one_message_altered_are_not(ou
 
 # One message altered in a life, and the requirement that it breaks
 
+U = b"u" * 16
+OTHER_CONFIRM = TaskCancelConfirm(U, CancelConfirmType.CANCELED)
+STOP = ClientDisconnect(DisconnectType.SHUTDOWN)
+CLOSE, GRACE_OVER = (TraceEvent(0.0, "scheduler", event) for event in ("close requested", "grace over"))
+GOES_HOME = went("b", STOP)
+CLOSING: list[TraceRecord | TraceEvent] = [*LIFE[:4], came("a", Task(U)), went("b", Task(U)), CLOSE, GOES_HOME]
+"""A shutdown with two tasks at a worker that stays."""
 BEAT = [came("b", WorkerHeartbeat(queue_size=3)), went("b", WorkerHeartbeatEcho())]
 CONFIRM = TaskCancelConfirm(T, CancelConfirmType.CANCELED)
 WRONG: dict[str, tuple[list[TraceRecord | TraceEvent], str, int | None]] = {
@@ -199,16 +236,86 @@ WRONG: dict[str, tuple[list[TraceRecord | TraceEvent], str, int | None]] = {
     "a shutdown leaves a worker": (
         [
             *BEAT,
-            TraceEvent(0.0, "scheduler", "close requested"),
+            CLOSE,
             came("a", ClientHeartbeat()),
             went("a", ClientHeartbeatEcho()),
         ],
         "S9.10",
         3,
     ),
+    "no answer at the end of a shutdown": ([*CLOSING, GRACE_OVER, CLOSED], "S9.10", 9),
+    "not all of the answers at the end of a shutdown": ([*CLOSING, GRACE_OVER, went("a", CONFIRM), CLOSED], "S9.10", 9),
+    "an answer too many at the end of a shutdown": (
+        [*CLOSING, GRACE_OVER, *[went("a", CONFIRM)] * 2, went("a", OTHER_CONFIRM), CLOSED],
+        "S9.10",
+        9,
+    ),
+    "an answer after the end of a shutdown": ([*BEAT, CLOSE, GOES_HOME, GRACE_OVER, went("a", CONFIRM)], "S2.4", 6),
+    "no answer to a cancel before a shutdown": ([*LIFE[:7], CLOSE, GOES_HOME, GRACE_OVER, CLOSED], "S4.2", 7),
+    "no echo before its end": ([*BEAT, BEAT[0], CLOSE, GOES_HOME, GRACE_OVER, CLOSED], "S10.1", 4),
+    "it gives no grace": ([*CLOSING, went("a", CONFIRM), went("a", OTHER_CONFIRM), CLOSED], "S4.4", 9),
+    "it does not wait for a worker": ([*BEAT, CLOSE, GOES_HOME, CLOSED], "S9.10", 5),
+    "nobody has asked for its end": ([*BEAT, CLOSED], "S9.10", 3),
+    "it ends twice": ([*BEAT, CLOSE, GOES_HOME, GRACE_OVER, CLOSED, CLOSED], "S9.10", 7),
+    "a worker is told to leave by nobody": ([*BEAT, GOES_HOME], "S9.10", 3),
+    "a shutdown is refused and happens": (
+        [*BEAT, came("a", STOP), went("a", ClientShutdownResponse(False)), GOES_HOME],
+        "S11.6",
+        5,
+    ),
+    "a shutdown is accepted and does not happen": (
+        [*BEAT, came("a", STOP), went("a", ClientShutdownResponse(True)), *LIFE[2:4]],
+        "S11.6",
+        3,
+    ),
+    "nobody has asked for a shutdown": ([*BEAT, went("a", ClientShutdownResponse(True))], "S11.6", 3),
+    "a Task is altered": ([*LIFE[:3], went("b", Task(T, metadata=b"1")), *LIFE[4:]], "M4", 4),
+    "a Task with an argument of an unknown type is altered": (
+        [*BEAT, came("a", Task(T, function_args=(Argument(9, b"1"),))), went("b", Task(T))],
+        "M6",
+        4,
+    ),
+    "a Task that is dispatched again is altered": (
+        [
+            *LIFE[:4],
+            came("b", WorkerDisconnectNotification()),
+            *[came("d", BEAT[0].message), went("d", Task(T, metadata=b"1"))],
+        ],
+        "M4",
+        7,
+    ),
+    "a second Task of the owner takes the place of the first": (
+        [came("a", Task(T)), came("a", Task(T, metadata=b"1")), BEAT[0], went("b", Task(T, metadata=b"1"))],
+        "S1.4",
+        4,
+    ),
+    "a Task of another takes the place of the owner's": (
+        [
+            *[came("a", Task(T)), came("c", Task(T, metadata=b"1"))],
+            *[went("c", TaskCancelConfirm(T, CancelConfirmType.CANCEL_NOT_FOUND))],
+            *[BEAT[0], went("b", Task(T, metadata=b"1"))],
+        ],
+        "S11.1",
+        5,
+    ),
+    "echoes name two places for payloads": (
+        [*LIFE, BEAT[0], went("b", WorkerHeartbeatEcho(ObjectStorageAddress("elsewhere", 1)))],
+        "S10.1",
+        10,
+    ),
+    "a confirm of an unknown type is forwarded": (
+        [*LIFE[:6], came("b", TaskCancelConfirm(T, 9)), went("a", TaskCancelConfirm(T, 9))],
+        "M6",
+        8,
+    ),
+    "a worker's TaskCancel is answered": (
+        [*BEAT, came("b", TaskCancel(T)), went("b", TaskCancelConfirm(T, CancelConfirmType.CANCEL_NOT_FOUND))],
+        "S11.3",
+        4,
+    ),
     "lost twice": ([*BEAT, *[TraceEvent(0.0, "scheduler", "peer lost", {"peer": "b"})] * 2], "S9.1", 4),
     "it goes on after its end": (
-        [TraceEvent(0.0, "scheduler", event) for event in ("close requested", "grace over")] + [BEAT[0]],
+        [CLOSE, GRACE_OVER, BEAT[0]],
         "S9.10",
         3,
     ),
@@ -236,6 +343,68 @@ def test_the_record_and_the_requirement_are_told() -> None:
     assert told == {name: (requirement, position) for name, (_, requirement, position) in WRONG.items()}
 
 
+LAWFUL: dict[str, list[TraceRecord | TraceEvent]] = {
+    "a shutdown to its end": [
+        *[*CLOSING, GRACE_OVER, went("a", OTHER_CONFIRM), went("a", CONFIRM), CLOSED],
+    ],
+    "a shutdown that nobody has to wait for": [
+        *[came("a", ClientHeartbeat()), went("a", ClientHeartbeatEcho())],
+        *[CLOSE, GRACE_OVER, CLOSED],
+    ],
+    "a shutdown whose worker leaves": [
+        *CLOSING,
+        came("b", WorkerDisconnectNotification()),
+        went("a", OTHER_CONFIRM),
+        went("a", CONFIRM),
+        CLOSED,
+    ],
+    "what the owner has submitted first goes to the worker": [
+        *[came("a", Task(T)), came("a", Task(T, metadata=b"1")), BEAT[0], went("b", Task(T)), BEAT[1]],
+    ],
+    "what the owner has submitted goes to the next worker too": [
+        *[*BEAT, came("a", Task(T, metadata=b"1")), went("b", Task(T, metadata=b"1"))],
+        *[came("b", WorkerDisconnectNotification()), came("d", BEAT[0].message), went("d", Task(T, metadata=b"1"))],
+    ],
+    "cut short in the middle of what it did": [*CLOSING, GRACE_OVER, went("a", CONFIRM)],
+}
+
+
+@needs_tlc
+def test_what_is_right_to_its_end_is_a_behaviour() -> None:
+    built = [own_run(name, records) for name, records in LAWFUL.items()]
+    validated = validate([run for run in built if run is not None])
+    assert [(one.run.name, one.rejection) for one in validated if not one.explained] == []
+    assert len(validated) == len(LAWFUL)
+
+
+@needs_tlc
+def test_the_reason_is_told_in_words() -> None:
+    names = {
+        "nobody has asked for a shutdown": "C1 has not asked for a shutdown, or has its answer",
+        "a shutdown is accepted and does not happen": "then S -> W1  ClientDisconnect shutdown; instead, 5: ",
+        "a worker is told to leave by nobody": "W1 is served, and the scheduler is open",
+        "a Task is altered": "the task was accepted with something else",
+        "echoes name two places for payloads": "echoes before it named another place for payloads",
+        "it does not wait for a worker": "without a grace for W1",
+        "nobody has asked for its end": "nobody has asked for a shutdown",
+        "it ends twice": "the scheduler has exited",
+    }
+    built = [own_run(name, WRONG[name][0]) for name in names]
+    validated = validate([run for run in built if run is not None])
+    told = {one.run.name: one.rejection.text for one in validated if one.rejection is not None}
+    assert {name: text[: len(names[name])] for name, text in told.items()} == names
+
+
+@needs_tlc
+def test_no_answer_to_a_request_for_a_shutdown_is_told_whichever_it_would_be() -> None:
+    run = own_run("x", [*BEAT, came("a", STOP), *BEAT])
+    assert run is not None
+    (one,) = validate([run])
+    assert one.rejection is not None
+    assert one.rejection.requirement == "S11.6"
+    assert one.rejection.text.startswith("then S -> C1  ClientShutdownResponse; instead")
+
+
 @needs_tlc
 def test_from_outside_a_fence_shows_what_did_not_come() -> None:
     """The owner has an echo that the refusal should have come before; without it the refusal may be on its way.
@@ -245,8 +414,8 @@ def test_from_outside_a_fence_shows_what_did_not_come() -> None:
     refusal = TaskCancelConfirm(T, CancelConfirmType.CANCEL_FAILED)
     life = [*LIFE[:4], came("a", TaskCancel(T)), went("b", TaskCancel(T)), came("b", refusal), *BEAT]
     fence = [came("a", ClientHeartbeat()), went("a", ClientHeartbeatEcho())]
-    lawful = case_run("lawful", entries(life), at_rest=False)
-    moved = case_run("moved", entries([*life, *fence]), at_rest=False)
+    lawful = case_run("lawful", entries(life))
+    moved = case_run("moved", entries([*life, *fence]))
     lawful.moves = False
     wrong = dataclasses.replace(moved, moves=False)
     *explained, refused = validate([lawful, moved, wrong])
@@ -256,19 +425,32 @@ def test_from_outside_a_fence_shows_what_did_not_come() -> None:
 
 
 @needs_tlc
-def test_at_rest_what_a_fenced_peer_did_not_get_was_not_sent() -> None:
-    """The worker's echo may be older than the Task; but nothing is on its way to it any more."""
-    fences = [
-        Entry(0, "W1", "S", WorkerHeartbeat(queue_size=3), fence=True),
-        Entry(0, "S", "W1", WorkerHeartbeatEcho(), fence=True),
-        Entry(0, "C1", "S", ClientHeartbeat(), fence=True),
-        Entry(0, "S", "C1", ClientHeartbeatEcho(), fence=True),
-    ]
-    trace = [*entries(LIFE[:3]), *fences]
-    on_its_way, at_rest = validate([case_run("x", trace, at_rest=at_rest) for at_rest in (False, True)])
-    assert on_its_way.explained
-    assert at_rest.rejection is not None
-    assert at_rest.rejection.requirement == "S9.9"
+def test_what_a_fenced_peer_did_not_get_was_not_sent() -> None:
+    """The worker's first echo may be older than the Task; but not the one that it asks for when the client has its."""
+    fence = [came("a", ClientHeartbeat()), went("a", ClientHeartbeatEcho())]
+    on_its_way = case_run("x", entries([*LIFE[:3], *BEAT, *fence]))
+    fenced = case_run("x", entries([*LIFE[:3], *fence, *BEAT]))
+    explained, refused = validate([on_its_way, fenced])
+    assert explained.explained
+    assert refused.rejection is not None
+    assert refused.rejection.requirement == "S9.9"
+
+
+@needs_tlc
+def test_from_outside_the_end_of_the_scheduler_shows_what_did_not_come() -> None:
+    """Whether the suite has found anything or not."""
+    stopped, exited = (Entry(0, "S", "S", None, note) for note in (STOPPED, EXITED))
+    life = [*entries(LIFE[:4]), stopped]
+    answered = [*life, *entries([GOES_HOME, LIFE[-1]]), exited]
+    silent, still_there = [*life, *entries([GOES_HOME]), exited], [*life, *entries([GOES_HOME])]
+    right, cut_short, wrong = validate([case_run("x", trace) for trace in (answered, still_there, silent)])
+    assert right.explained
+    assert cut_short.explained
+    assert wrong.rejection is not None
+    assert (wrong.rejection.requirement, wrong.rejection.text) == (
+        "S9.10",
+        "then S -> C1  TaskCancelConfirm t1 canceled, whose state is dispatched; but nothing follows",
+    )
 
 
 def test_from_outside_a_case_that_could_not_be_played_gives_no_run(
@@ -339,6 +521,26 @@ def test_files_are_validated_and_the_first_wrong_record_is_told(tmp_path: Path) 
     assert "      7  W1 -> S  TaskCancelConfirm t1 canceled" in output
     assert "then S -> C1  TaskCancelConfirm t1 canceled, whose state is forcing" in output
     assert output.endswith("1 of 2 runs is a behaviour of the model; 17 records.\n")
+
+
+@needs_tlc
+def test_a_run_without_the_end_of_the_scheduler_is_told(tmp_path: Path) -> None:
+    complete = write(tmp_path / "complete.jsonl", [*LIFE, CLOSE, GOES_HOME, GRACE_OVER, CLOSED])
+    status, output = run_command(complete)
+    assert (status, "Without the scheduler's end" in output) == (0, False)
+    status, output = run_command(complete, write(tmp_path / "cut.jsonl", LIFE))
+    assert status == 0
+    assert "Without the scheduler's end: 1 run; the last message in one may have caused more.\n" in output
+
+
+@needs_tlc
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_report_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "rescind", "conformance", "validate", write(tmp_path / "run.jsonl", LIFE)]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    assert ended.returncode == 2
+    assert ended.stderr == "rescind: the report cannot be written: [Errno 28] No space left on device\n"
 
 
 @needs_tlc

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
+from dataclasses import replace
 
 import pytest
-from recorded_lives import LIFE, T, came, entries, went
+from recorded_lives import CLOSED, LIFE, T, came, entries, went
 
 from rescind.messages import (
+    Argument,
+    ArgumentType,
+    Capability,
+    ClientDisconnect,
     ClientHeartbeat,
     ClientHeartbeatEcho,
+    DisconnectType,
     ObjectInstruction,
+    ObjectStorageAddress,
     Task,
     TaskCancelConfirm,
     TaskLog,
     TaskResult,
     TaskResultType,
+    WorkerDisconnectNotification,
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
 from rescind.scheduler_table import TRANSITIONS
-from rescind.trace import TraceEvent
-from rescind_conformance.audit import DROPPED, SILENT, STOPPED
+from rescind.trace import TraceEvent, TraceRecord
+from rescind_conformance.audit import DROPPED, EXITED, SILENT, STOPPED
 from rescind_conformance.model.configurations import model_directory
 from rescind_conformance.model.recorded_run import Run
 from rescind_conformance.model.trace_rules import (
@@ -33,7 +40,7 @@ from rescind_conformance.model.trace_rules import (
     rule_of_unexplained,
 )
 from rescind_conformance.model.trace_validation import ACTIONS
-from rescind_conformance.model.trace_values import case_run, own_run, seen_run
+from rescind_conformance.model.trace_values import OTHER_ADDRESS, case_run, own_run, seen_run
 from rescind_conformance.requirements import load_requirements
 from rescind_conformance.trace import Entry
 
@@ -54,8 +61,8 @@ def test_a_trace_of_the_scheduler_is_one_lane_in_its_order() -> None:
     assert said(run) == [
         ("from", "W1", ("WorkerHeartbeat", 3)),
         ("to", "W1", ("WorkerHeartbeatEcho",)),
-        ("from", "C1", ("Task", "t1")),
-        ("to", "W1", ("Task", "t1")),
+        ("from", "C1", ("Task", "t1", "")),
+        ("to", "W1", ("Task", "t1", "")),
         ("from", "C1", ("TaskCancel", "t1", "cancel, force")),
         ("to", "W1", ("TaskCancel", "t1", "cancel, force")),
         ("from", "W1", ("TaskCancelConfirm", "t1", "canceled")),
@@ -71,11 +78,9 @@ def test_a_queue_size_that_tlc_cannot_read_is_one_that_it_can() -> None:
 
 
 def test_from_outside_each_peer_has_a_lane_for_either_way() -> None:
-    run = seen_run(
-        "x", [dataclasses.replace(one, at="a" if "a" in (one.sender, one.receiver) else "b") for one in LIFE]
-    )
+    run = seen_run("x", [replace(one, at="a" if "a" in (one.sender, one.receiver) else "b") for one in LIFE])
     assert run.outside
-    assert own_run("x", [dataclasses.replace(one, at="a") for one in LIFE]) is None
+    assert own_run("x", [replace(one, at="a") for one in LIFE]) is None
     assert [[step.position for step in lane.steps] for lane in run.lanes] == [[1, 7], [2, 4, 6], [3, 5], [8]]
     assert run.into == {"W1": 1, "C1": 3}
 
@@ -86,6 +91,56 @@ def test_a_result_that_says_something_else_is_another() -> None:
         for results in ((), (b"1",), (b"2",))
     }
     assert len(words) == 3
+
+
+def task_words(task: Task) -> str:
+    run = own_run("x", [came("a", task)])
+    assert run is not None
+    return str(run.lanes[0].steps[0].said[2])
+
+
+def test_a_task_that_says_something_else_is_another() -> None:
+    tasks = [
+        Task(T),
+        Task(T, source=b"1"),
+        Task(T, metadata=b"1"),
+        Task(T, func_object_id=b"1"),
+        Task(T, function_args=(Argument(ArgumentType.OBJECT_ID, b"1"),)),
+        Task(T, function_args=(Argument(ArgumentType.TASK, b"1"),)),
+        Task(T, function_args=(Argument(ArgumentType.OBJECT_ID, b"1"), Argument(ArgumentType.OBJECT_ID, b"2"))),
+        Task(T, function_args=(Argument(ArgumentType.OBJECT_ID, b"2"), Argument(ArgumentType.OBJECT_ID, b"1"))),
+        Task(T, function_args=(Argument(9, b"1"),)),
+        Task(T, capabilities=(Capability("gpu", 1),)),
+        Task(T, capabilities=(Capability("gpu", 2),)),
+    ]
+    words = [task_words(task) for task in tasks]
+    assert len(set(words)) == len(tasks)
+    assert words[0] == ""
+    assert words[8].startswith(" type 9 ")  # M6
+    as_read = Task(T, function_args=(Argument(1, b"1"),))
+    assert task_words(as_read) == words[4]
+
+
+def test_an_echo_that_names_another_place_for_payloads_is_another() -> None:
+    """It does not change while the scheduler runs, but clients and workers may have a way of their own."""
+    here, there = ObjectStorageAddress("here", 1, "x"), ObjectStorageAddress("there", 1, "x")
+    beat, echo = came("a", ClientHeartbeat()), went("a", ClientHeartbeatEcho(here))
+    worker = [came("b", WorkerHeartbeat()), went("b", WorkerHeartbeatEcho(there))]
+    run = own_run("x", [beat, echo, *worker, beat, echo, beat, went("a", ClientHeartbeatEcho(there))])
+    assert run is not None
+    assert [words for kind, _, words in said(run) if kind == "to"] == [
+        ("ClientHeartbeatEcho",),
+        ("WorkerHeartbeatEcho",),
+        ("ClientHeartbeatEcho", OTHER_ADDRESS),
+    ]
+
+
+def test_a_trace_that_has_the_end_of_the_scheduler_is_complete() -> None:
+    run, cut_off = own_run("x", [*LIFE, CLOSED]), own_run("x", LIFE)
+    assert run is not None
+    assert cut_off is not None
+    assert (run.exits, run.lanes[0].open) == (True, False)
+    assert (cut_off.exits, cut_off.lanes[0].open) == (False, True)
 
 
 def test_what_the_model_leaves_out_is_counted_by_kind() -> None:
@@ -132,14 +187,14 @@ def test_only_heartbeats_that_repeat_the_last_are_taken_as_one() -> None:
 
 def test_a_case_ends_at_a_frame_that_is_no_message() -> None:
     trace = entries([*LIFE, came("a", None, "a frame of 3 bytes"), went("a", ClientHeartbeatEcho())])
-    run = case_run("x", trace, at_rest=True)
+    run = case_run("x", trace)
     assert (run.length, run.cut) == (len(LIFE), "C1 sends a frame of 3 bytes")
     assert all(lane.open for lane in run.lanes)
 
 
 def test_a_silent_peer_may_be_lost_and_a_stopped_scheduler_close() -> None:
     notes = [Entry(0, "W1", "W1", None, SILENT), Entry(0, "S", "S", None, STOPPED)]
-    run = case_run("x", [*entries(LIFE), *notes], at_rest=True)
+    run = case_run("x", [*entries(LIFE), *notes])
     events = [
         ("event", "W1", ("peer lost",)),
         ("event", "nobody", ("close requested",)),
@@ -152,23 +207,64 @@ def test_a_silent_peer_may_be_lost_and_a_stopped_scheduler_close() -> None:
 def test_what_is_sent_after_a_connection_dropped_need_not_be_seen() -> None:
     trace = entries(LIFE)
     trace.insert(5, Entry(0, "W1", "W1", None, DROPPED))
-    run = case_run("x", trace, at_rest=True)
+    run = case_run("x", trace)
     assert ("to", "W1", ("TaskCancel", "t1", "cancel, force")) not in said(run)
-    assert ("to", "W1", ("Task", "t1")) in said(run)
+    assert ("to", "W1", ("Task", "t1", "")) in said(run)
 
 
-def test_at_rest_only_those_who_were_fenced_last_have_got_everything() -> None:
-    fences = [
-        Entry(0, "C1", "S", ClientHeartbeat(), fence=True),
-        Entry(0, "S", "C1", ClientHeartbeatEcho(), fence=True),
-    ]
-    run = case_run("x", [*entries(LIFE), *fences], at_rest=True)
+def test_who_hears_the_scheduler_out_has_got_everything() -> None:
+    stopped, exited = (Entry(0, "S", "S", None, note) for note in (STOPPED, EXITED))
+    run = case_run("x", [*entries(LIFE), stopped, exited])
+    assert said(run)[-1] == ("event", "nobody", ("closed",))
+    assert run.exits
+    assert [run.lanes[run.into[peer]].open for peer in ("C1", "W1")] == [False, False]
+    run = case_run("x", [*entries(LIFE), Entry(0, "W1", "W1", None, DROPPED), stopped, exited])
     assert [run.lanes[run.into[peer]].open for peer in ("C1", "W1")] == [False, True]
-    assert all(lane.open for lane in case_run("x", [*entries(LIFE), *fences], at_rest=False).lanes)
+    assert not case_run("x", [*entries(LIFE), stopped]).exits
+
+
+# Who has got everything, if nobody knows when the scheduler did what
+
+CLIENT_ASKS, CLIENT_HEARS = came("a", ClientHeartbeat()), went("a", ClientHeartbeatEcho())
+WORKER_ASKS, WORKER_HEARS = came("b", WorkerHeartbeat(queue_size=3)), went("b", WorkerHeartbeatEcho())
+FENCES = [CLIENT_ASKS, CLIENT_HEARS, WORKER_ASKS, WORKER_HEARS]
+TASK, GOOD_BYE = LIFE[2:4], came("b", WorkerDisconnectNotification())
+RESULT, ITS_END = came("b", TaskResult(T)), went("a", TaskResult(T))
+
+
+@pytest.mark.parametrize(
+    ("records", "have_all"),
+    [
+        ([], "C1 W1"),
+        ([CLIENT_ASKS], "C1 W1"),
+        ([WORKER_ASKS, CLIENT_ASKS, CLIENT_HEARS, WORKER_HEARS], "C1 W1"),
+        # What was sent to another may have been sent after the echo.
+        ([CLIENT_ASKS, RESULT, ITS_END, CLIENT_HEARS], ""),
+        ([CLIENT_ASKS, went("b", Task(T)), CLIENT_HEARS], ""),
+        ([went("b", Task(T)), CLIENT_ASKS, CLIENT_HEARS], "C1"),
+        # The first echo may be the answer to the first heartbeat only.
+        ([CLIENT_ASKS, went("b", Task(T)), CLIENT_ASKS, CLIENT_HEARS], ""),
+        ([CLIENT_ASKS, went("b", Task(T)), CLIENT_ASKS, CLIENT_HEARS, CLIENT_HEARS], "C1"),
+        # What another has sent may have been handled after the echo, and certainly was handled.
+        ([RESULT, CLIENT_ASKS, CLIENT_HEARS, WORKER_ASKS, WORKER_HEARS], "W1"),
+        ([RESULT, WORKER_ASKS, CLIENT_ASKS, CLIENT_HEARS, WORKER_HEARS], "W1"),
+        ([RESULT, WORKER_ASKS, WORKER_HEARS, CLIENT_ASKS, CLIENT_HEARS], "C1 W1"),
+        # It may not have been handled at all.
+        ([RESULT, CLIENT_ASKS, CLIENT_HEARS, WORKER_ASKS], "C1 W1"),
+        ([GOOD_BYE, CLIENT_ASKS, CLIENT_HEARS], "C1 W1"),
+        # One that was lost is told so in place of an echo; an unasked word is no answer.
+        ([CLIENT_ASKS, went("a", ClientDisconnect())], "C1 W1"),
+        ([WORKER_ASKS, went("b", ClientDisconnect(DisconnectType.SHUTDOWN))], ""),
+        ([went("a", ClientDisconnect())], ""),
+    ],
+)
+def test_a_fence_shows_that_everything_has_come(records: list[TraceRecord], have_all: str) -> None:
+    run = case_run("x", entries([*TASK, *FENCES, *records]))
+    assert " ".join(peer for peer in ("C1", "W1") if not run.lanes[run.into[peer]].open) == have_all
 
 
 def test_limits_of_losses_that_make_no_difference_are_not_tried() -> None:
-    run = case_run("x", [*entries(LIFE), Entry(0, "W1", "W1", None, SILENT)], at_rest=False)
+    run = case_run("x", [*entries(LIFE), Entry(0, "W1", "W1", None, SILENT)])
     run.allow_any_limit_of_losses()
     assert run.losses == {1, 2}
 
@@ -185,17 +281,30 @@ def test_each_row_of_the_table_and_each_action_is_known() -> None:
 
 def view(state: str = "new", **peers: str) -> View:
     task = TaskView(state, "C1", "W1" if state not in ("new", "queued", "ended") else "nobody")
-    return View({"t1": task}, {"C1": "served", "C2": "served", "W1": "served", **peers}, frozenset(), "open")
+    known = {"C1": "served", "C2": "served", "W1": "served", **peers}
+    return View({"t1": task}, known, frozenset(), "open", {"t1": "1"})
+
+
+MANY_TASKS = replace(view("queued"), submitted=frozenset({("C1", "t1", "1"), ("C1", "t1", "2"), ("C2", "t1", "3")}))
+UNKNOWN_TYPE = replace(view("queued"), content={"t1": " type 9 1"})
+REFUSED_TO_CLOSE = replace(view(), has_refused_to_close=True)
+WORKER_CANCELS = replace(view(), canceling_workers=frozenset({("W1", "t1")}))
 
 
 @pytest.mark.parametrize(
     ("sent", "receiver", "known", "requirement"),
     [
-        (("Task", "t1"), "W1", view("queued"), "S8.2"),
-        (("Task", "t1"), "W2", view("dispatched"), "S8.2"),
-        (("Task", "t1"), "W2", view("canceling"), "S7.8"),
-        (("Task", "t1"), "W1", view("queued", W1="lost"), "S9.6"),
-        (("Task", "t1"), "W1", view("ended"), "S1.2"),
+        (("Task", "t1", "1"), "W1", view("queued"), "S8.2"),
+        (("Task", "t1", "1"), "W2", view("dispatched"), "S8.2"),
+        (("Task", "t1", "1"), "W2", view("canceling"), "S7.8"),
+        (("Task", "t1", "1"), "W1", view("queued", W1="lost"), "S9.6"),
+        (("Task", "t1", "1"), "W1", view("ended"), "S1.2"),
+        (("Task", "t1", "2"), "W1", view("queued"), "M4"),
+        (("Task", "t1", "2"), "W1", view("canceling"), "S7.8"),
+        (("Task", "t1", "2"), "W1", UNKNOWN_TYPE, "M6"),
+        (("Task", "t1", "2"), "W1", MANY_TASKS, "S1.4"),
+        (("Task", "t1", "3"), "W1", MANY_TASKS, "S11.1"),
+        (("Task", "t1", "4"), "W1", MANY_TASKS, "M4"),
         (("TaskCancel", "t1", "cancel"), "W1", view("rebalancing"), "S7.7"),
         (("TaskCancel", "t1", "cancel"), "W1", view("canceling"), "S6.1"),
         (("TaskCancel", "t1", "cancel, force"), "W1", view("dispatched"), "S7.1"),
@@ -211,8 +320,18 @@ def view(state: str = "new", **peers: str) -> View:
         (("WorkerHeartbeatEcho",), "W1", view(W1="lost"), "S9.6"),
         (("WorkerHeartbeatEcho",), "C1", view(), "S11.3"),
         (("ClientHeartbeatEcho",), "C1", view(), "S10.1"),
+        (("TaskCancelConfirm", "t1", "type 9"), "C1", view("forcing"), "M6"),
+        (("TaskCancelConfirm", "t1", "cancelNotFound"), "W1", WORKER_CANCELS, "S11.3"),
+        (("TaskCancelConfirm", "t1", "cancelNotFound"), "W1", view(), "S2.4"),
+        (("ClientHeartbeatEcho", OTHER_ADDRESS), "C1", replace(view(), owed=frozenset({"C1"})), "S10.1"),
         (("ClientDisconnect", "disconnect"), "W1", view(), "S9.6"),
+        (("ClientDisconnect", "shutdown"), "W1", view(), "S9.10"),
+        (("ClientDisconnect", "shutdown"), "W1", REFUSED_TO_CLOSE, "S11.6"),
+        (("ClientDisconnect", "shutdown"), "W1", view(W1="lost"), "S9.6"),
+        (("ClientDisconnect", "shutdown"), "C1", view(), "S9.8"),
         (("ClientShutdownResponse", "accepted"), "C1", view(), "S11.6"),
+        (("ClientShutdownResponse", "refused"), "C1", view(C1="lost"), "S9.8"),
+        (("ClientShutdownResponse", "refused"), "W1", view(), "S11.3"),
     ],
 )
 def test_what_cannot_be_explained_breaks(sent: tuple[str, ...], receiver: str, known: View, requirement: str) -> None:
@@ -236,3 +355,9 @@ def test_what_is_missing_breaks(
     cause: tuple[str, ...], sender: str, missing: str, event: str, known: View, requirement: str
 ) -> None:
     assert rule_of_missing(cause, sender, ("TaskCancelConfirm", "t1", missing), event, known) == requirement
+
+
+def test_a_shutdown_that_was_accepted_and_does_not_come_breaks_the_answer() -> None:
+    told = ("ClientDisconnect", "shutdown")
+    assert rule_of_missing(told, "C1", told, "", view()) == "S11.6"
+    assert rule_of_missing(("close requested",), "nobody", told, "", view()) == "S9.10"

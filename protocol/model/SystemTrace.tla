@@ -1,15 +1,16 @@
 ----------------------------- MODULE SystemTrace -----------------------------
-(* Runs of a whole system, held against Cancellation.tla: each step of a run has to be a step of the model, with what*)
-(* the run says came of it. The runs come as a generated module (rescind_conformance/model/system_validation.py):    *)
+(* Runs of a whole system, held against Cancellation.tla: each step of a run has to be a step of the model, with     *)
+(* what the run says came of it. The runs come as a generated module (model/system_validation.py of the suite):      *)
 (*                                                                                                                   *)
-(* Steps     the different steps, each [do, who, task, word, got, up, down, first, party, after]: the model's action and*)
-(*           its arguments; the message that was taken; what was sent to the scheduler, and by it, as <<to, message>>;*)
-(*           which of several tasks came first; and the states of the party's tasks afterwards, if told              *)
-(* Recorded  the runs: the numbers of their steps, and what their scenario says: who takes part (peers), how many tasks*)
-(*           each worker takes (places), with how many workers one may be lost (losses), whether nothing follows (rests)*)
+(* Steps     the different steps, each [do, who, task, word, got, up, down, first, party, after]: the model's action *)
+(*           and its arguments; the message that was taken; what was sent to the scheduler, and by it, as            *)
+(*           <<to, message>>; which of several tasks came first; the states of the party's tasks afterwards, if told *)
+(* Recorded  the runs: the numbers of their steps, and what their scenario says: who takes part (peers), how many    *)
+(*           tasks each worker takes (places), with how many workers one may be lost (losses), whether nothing       *)
+(*           follows (rests)                                                                                         *)
 (*                                                                                                                   *)
-(* One state after another is looked at, in which `at` steps of `run` are explained. A run is a behaviour of the      *)
-(* model if that comes to its end; otherwise `wrong` says what differs in the first step that nothing explains.       *)
+(* One state after another is looked at, in which `at` steps of `run` are explained. A run is a behaviour of the     *)
+(* model if that comes to its end; otherwise `wrong` says what differs in the first step that nothing explains.      *)
 EXTENDS Coverage, RecordedRuns
 
 VARIABLES run, at, wrong

@@ -8,8 +8,10 @@
 (* sent before that was handled: positions count what was seen on one clock. The kinds:                              *)
 (*    "from"    the scheduler handles a message of the peer                                                          *)
 (*    "to"      the scheduler sends it a message                                                                     *)
-(*    "event"   <<"peer lost">>, <<"close requested">> or <<"grace over">>. From outside: if at all, not earlier.    *)
-(* A message is as in Scheduler.tla, and there are <<"GraphTask", task>> and <<"ClientShutdownResponse", word>>.     *)
+(*    "event"   <<"peer lost">>, <<"close requested">>, <<"grace over">> or <<"closed">>: it has ended in order. From  *)
+(*              outside all but the last: if at all, not earlier.                                                    *)
+(* A message is as in Scheduler.tla, and there are <<"GraphTask", task>> and <<"ClientShutdownResponse", word>>. A   *)
+(* Task is <<"Task", task, content>>: all else that it says.                                                         *)
 EXTENDS Naturals, Sequences, FiniteSets, TLC
 
 CONSTANTS Runs,             \* a sequence of records with these fields:
@@ -26,6 +28,7 @@ CONSTANTS Runs,             \* a sequence of records with these fields:
 VARIABLES run,              \* which one of them
           limit,            \* MaxLosses of this scheduler
           s,                \* the scheduler: see Scheduler.tla
+          content,          \* what each task was accepted with
           done,             \* how many records of each lane are explained
           seen              \* only looked at: which rows of the table, and which actions, were taken
 
@@ -37,6 +40,7 @@ Init ==
     /\ run \in DOMAIN Runs
     /\ limit \in This.losses
     /\ s = Model!Ignorant
+    /\ content = [t \in This.tasks |-> ""]
     /\ done = [lane \in DOMAIN This.lanes |-> 0]
     /\ seen = {}
 
@@ -55,13 +59,16 @@ IsReady(record) == \A lane \in Lanes : IsNext(lane, "to") => Record(lane)[1] > r
 Into(lane, out) == SelectSeq(out, LAMBDA item : This.into[item[1]] = lane)
 Count(item, items) == Cardinality({i \in DOMAIN items : items[i] = item})
 
+\* A Task that goes to a worker as it was accepted is the model's (M4, M6).
+Plain(message) == IF message[1] = "Task" /\ message[3] = content[message[2]] THEN <<"Task", message[2]>> ELSE message
+
 \* What is sent in one step is what was recorded next. Where it is about several tasks (S9.5), their order is free.
 Least(a, b) == IF a < b THEN a ELSE b
 Recorded(lane, after, out) == Least(Len(out), Len(Records(lane)) - after[lane])
 Fits(lane, after, out) ==
     LET number == Recorded(lane, after, out)
         records == [i \in 1..number |-> Records(lane)[after[lane] + i]]
-        items == [i \in 1..number |-> <<records[i][3], records[i][4]>>]
+        items == [i \in 1..number |-> <<records[i][3], Plain(records[i][4])>>]
     IN  /\ number < Len(out) => This.lanes[lane].open
         /\ \A i \in 1..number : records[i][2] = "to" /\ Count(items[i], items) <= Count(items[i], out)
 
@@ -72,9 +79,15 @@ Step(reaction, after, name) ==
     /\ done' = [lane \in Lanes |-> after[lane] + Recorded(lane, after, Into(lane, reaction.out))]
     /\ seen' = seen \cup reaction.rows \cup {<<"action", name>>}
     /\ UNCHANGED <<run, limit>>
+Accept(message, after) ==
+    content' = IF message[1] = "Task" /\ ~Model!Held(s, message[2]) /\ Model!Held(after, message[2])
+               THEN [content EXCEPT ![message[2]] = message[3]] ELSE content
 
 ------------------------------------------------------------------------------
 (* What the scheduler does with a message: Scheduler.tla's, and what no model of cancelling needs. *)
+
+\* The grace is over, or it has exited.
+HasEnded == s.mode \in {"closed", "exited"}
 
 \* S1.4, S1.3: graph tasks are refused.
 OnGraphTask(c, t) ==
@@ -102,14 +115,19 @@ Reactions(p, message) ==
       [] p \in This.clients /\ message = <<"ClientDisconnect", "shutdown">> -> OnShutdownRequest(p)
       [] OTHER -> {Model!OnMessage(s, p, message)} \cup Refusals(p, message)
 
+\* S9.10: before it exits, every task has its end, and every worker has left or had its grace.
+MayExit == s.mode = "closed" \/ (s.mode = "closing" /\ \A w \in This.workers : s.peer[w] # "served")
+
 \* S9.1, S9.10. Not every scheduler tells a client that fell silent that nothing will come: S9.11 only says SHOULD.
 OnEvent(p, name) ==
-    CASE name = "peer lost" ->
+    CASE s.mode = "exited" -> {}
+      [] name = "peer lost" ->
             IF s.peer[p] # "served" \/ s.mode = "closed" THEN {}
             ELSE {Model!LoseSilent(s, p)} \cup (IF This.outside /\ p \in This.clients
                                                 THEN {Model!LoseClient(s, p, "owner left")} ELSE {})
       [] name = "close requested" -> {IF s.mode = "open" THEN Model!BeginToClose(s) ELSE Model!Nothing(s)}
       [] name = "grace over" -> IF s.mode = "closing" THEN {Model!EndOfGrace(s)} ELSE {}
+      [] name = "closed" -> IF MayExit THEN {Model!Nothing([s EXCEPT !.mode = "exited"])} ELSE {}
 
 ------------------------------------------------------------------------------
 (* The steps. *)
@@ -117,9 +135,10 @@ OnEvent(p, name) ==
 Past(lane) == [done EXCEPT ![lane] = @ + 1]
 
 Take(lane) ==
-    /\ IsNext(lane, "from") /\ s.mode # "closed" /\ s.owed = {} /\ IsReady(Record(lane))
+    /\ IsNext(lane, "from") /\ ~HasEnded /\ s.owed = {} /\ IsReady(Record(lane))
     /\ LET record == Record(lane)
-       IN  \E reaction \in Reactions(record[3], record[4]) : Step(reaction, Past(lane), record[4][1])
+       IN  \E reaction \in Reactions(record[3], record[4]) :
+               Step(reaction, Past(lane), record[4][1]) /\ Accept(record[4], reaction.s)
 
 Happen(lane) ==
     /\ IsNext(lane, "event") /\ s.owed = {} /\ IsReady(Record(lane))
@@ -151,7 +170,7 @@ DecideUnseen(p) ==
 Changes(p, message) == s.peer[p] # "served" \/ ~Model!EchoIsDue(s)
                        \/ (Len(message) > 1 /\ s.size[p] # message[2])
 CanBeat(lane) ==
-    /\ IsNext(lane, "from") /\ s.mode # "closed" /\ s.owed = {} /\ IsReady(Record(lane))
+    /\ IsNext(lane, "from") /\ ~HasEnded /\ s.owed = {} /\ IsReady(Record(lane))
     /\ LET p == Record(lane)[3]
            message == Record(lane)[4]
            echo == <<p, IF p \in This.clients THEN <<"ClientHeartbeatEcho">> ELSE <<"WorkerHeartbeatEcho">> >>
@@ -164,20 +183,21 @@ Beat(lane) ==
 
 Next ==
     LET beats == {lane \in Lanes : CanBeat(lane)}
-    IN  IF beats # {} THEN Beat(CHOOSE lane \in beats : TRUE)
-        ELSE \/ \E lane \in Lanes : Take(lane) \/ Happen(lane) \/ Decide(lane)
-             \/ This.outside /\ \E p \in DOMAIN This.into : DecideUnseen(p)
+    IN  IF beats # {} THEN Beat(CHOOSE lane \in beats : TRUE) /\ UNCHANGED content
+        ELSE \/ \E lane \in Lanes : Take(lane) \/ ((Happen(lane) \/ Decide(lane)) /\ UNCHANGED content)
+             \/ This.outside /\ \E p \in DOMAIN This.into : DecideUnseen(p) /\ UNCHANGED content
 
-Spec == Init /\ [][Next]_<<run, limit, s, done, seen>>
+Spec == Init /\ [][Next]_<<run, limit, s, content, done, seen>>
 
 ------------------------------------------------------------------------------
 (* What is told. *)
 
-\* Everything that was sent; from outside, not all that was sent to the scheduler needs to have come.
-IsExplained == \A lane \in Lanes : ~IsLeft(lane) \/ (This.outside /\ Record(lane)[2] # "to")
+\* Everything that was sent, and the scheduler's end; from outside, not all that was sent to it needs to have come.
+IsCertain(lane) == IsLeft(lane) /\ (Record(lane)[2] = "to" \/ Record(lane)[4] = <<"closed">>)
+IsExplained == \A lane \in Lanes : IF This.outside THEN ~IsCertain(lane) ELSE ~IsLeft(lane)
 
-\* The first record that was sent and is not explained yet.
-Goal == LET left == {Record(lane)[1] : lane \in {lane \in Lanes : IsNext(lane, "to")}}
+\* The first record that must be explained and is not yet.
+Goal == LET left == {Record(lane)[1] : lane \in {lane \in Lanes : IsCertain(lane)}}
         IN  IF left = {} THEN 999999 ELSE CHOOSE n \in left : \A other \in left : n <= other
 RECURSIVE Sum(_)
 Sum(lanes) == IF lanes = {} THEN 0 ELSE LET lane == CHOOSE lane \in lanes : TRUE IN done[lane] + Sum(lanes \ {lane})
@@ -205,7 +225,8 @@ Tell ==
         /\ (TLCGet(Explained) = 0 /\ IsExplained) =>
                 TLCSet(Explained, 1) /\ PrintT(ToString(<<"explained", run, seen>>))
         /\ (Explain /\ Searched /\ far > TLCGet(Reached)) =>
-                TLCSet(Reached, far) /\ PrintT(ToString(<<"reached", run, Goal, done, s, Waiting>>))
+                TLCSet(Reached, far)
+                /\ PrintT(ToString(<<"reached", run, Goal, done, s, content, Waiting>>))
 \* So that the same state is looked at once, whatever led to it.
-View == <<run, limit, s, done>>
+View == <<run, limit, s, content, done>>
 =============================================================================

@@ -134,6 +134,7 @@ class Scheduler:
                     self._on_wake()
                 drained = self._socket not in ready or self._receive_batch()
                 self._run_timers(wait / 1000, drained=drained)
+            self._write_event("closed")
         finally:
             self._release()
 

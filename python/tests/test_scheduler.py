@@ -247,6 +247,7 @@ def test_every_message_and_event_is_traced() -> None:
         ("scheduler", "close requested"),
         ("scheduler", "Client", "TaskCancelConfirm"),
         ("scheduler", "grace over"),
+        ("scheduler", "closed"),
     ]
 
 

@@ -22,6 +22,8 @@ class EventKind(StrEnum):
     """Its operator asks for an orderly shutdown."""
     GRACE_OVER = "grace over"
     """The grace of an orderly shutdown is over."""
+    CLOSED = "closed"
+    """An orderly shutdown is complete: nothing is handled or sent any more."""
     UNSEEN = "unseen"
     """From now on the trace does not show what is sent to `peer`: nobody reads it."""
 

@@ -15,6 +15,7 @@ _NEEDS: Final[Mapping[EventKind, set[str]]] = {
     EventKind.PEER_LOST: {"peer"},
     EventKind.CLOSE_REQUESTED: set(),
     EventKind.GRACE_OVER: set(),
+    EventKind.CLOSED: set(),
     EventKind.CANCEL_CALLED: _CALLS,
     EventKind.CANCEL_RETURNED: {*_CALLS, "value"},
     EventKind.CANCELLED_CALLED: _CALLS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ from rescind_conformance.warm_start import Forked
 from rescind_conformance.world import World
 
 _MOVES = (Profile.REBALANCING, Profile.RESTLESS)
+_MOST_SECONDS_TO_END = 5.0
+"""A scheduler that has not ended in order by then is killed."""
+_SECONDS_BETWEEN_SIGNALS = 0.05
 
 
 @dataclass(slots=True)
@@ -61,11 +65,7 @@ def _recorded(case: Case, result: CaseResult, subject: str, own: bool) -> Record
     if result.harness_error is not None and not own:
         # Where the suite itself was held up, its peers may have been lost though they never meant to be silent.
         return RecordedCase(result, None, result.harness_error)
-    if own:
-        run = own_run(case.name, read_trace(_RecordingReference.last.lines))
-    else:
-        came_to_its_end = not result.departures and result.unsupported is None and result.harness_error is None
-        run = case_run(case.name, result.trace, at_rest=came_to_its_end)
+    run = own_run(case.name, read_trace(_RecordingReference.last.lines)) if own else case_run(case.name, result.trace)
     if run is None or not run.length:
         return RecordedCase(result, None, f"it begins with what the model leaves out: {run.cut}" if run else "no trace")
     run.limited = case.profile is Profile.LIMITED
@@ -75,6 +75,13 @@ def _recorded(case: Case, result: CaseResult, subject: str, own: bool) -> Record
         if any(step.said[0] == "GraphTask" for lane in run.lanes for step in lane.steps):
             return RecordedCase(result, None, "graph tasks: what they do is not defined (section 14)")
     return RecordedCase(result, run)
+
+
+def _end_in_order(instance: Forked) -> None:
+    """So that its trace is complete; the second signal ends the grace (S9.10)."""
+    until = time.monotonic() + _MOST_SECONDS_TO_END
+    while instance.alive(within=_SECONDS_BETWEEN_SIGNALS) and time.monotonic() < until:
+        instance.ask_to_stop()
 
 
 class _Last(threading.local):
@@ -93,8 +100,9 @@ class _RecordingReference(ReferenceScheduler):
         instance = world.instance
         assert isinstance(instance, Forked)
         world.close()
+        _end_in_order(instance)
         instance.stop()
         written = instance.log.with_name(TRACE).read_text(encoding="utf-8")
-        # It was killed, perhaps while it wrote.
+        # If it did not end in order it was killed, perhaps while it wrote.
         self.last.lines = written[: written.rfind("\n") + 1].splitlines()
         self.end(instance)

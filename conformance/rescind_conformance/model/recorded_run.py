@@ -42,7 +42,7 @@ class Lane:
 
     steps: list[Step] = field(default_factory=list)
     open: bool = True
-    """More may have been sent than was seen."""
+    """More may have been sent at its end than was seen."""
 
 
 @dataclass(slots=True)
@@ -65,6 +65,8 @@ class Run:
     """How many records of heartbeats and echoes stand for one: nothing had happened since the ones before."""
     cut: str = ""
     """Why the run is held against the model only up to some record, "" if it is to its end."""
+    exits: bool = False
+    """Whether the scheduler's end is in it: all that it sent was seen, by those who heard it out."""
 
     @property
     def length(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rescind_conformance.model.recorded_run import Said
 
@@ -63,6 +63,14 @@ class View:
     """new, served, lost or told."""
     owed: frozenset[str]
     mode: str
+    content: Mapping[str, str] = field(default_factory=dict)
+    """What each task was accepted with, as `Said` has it."""
+    submitted: frozenset[tuple[str, str, str]] = frozenset()
+    """Each Task that came: from whom, its task, its content."""
+    canceling_workers: frozenset[tuple[str, str]] = frozenset()
+    """Workers that have sent a TaskCancel, and the task."""
+    has_refused_to_close: bool = False
+    """A client has asked for a shutdown and was refused."""
 
     def task(self, said: Said) -> TaskView:
         """The task that a message is about."""
@@ -90,6 +98,8 @@ def rule_of_missing(cause: Said, sender: str, missing: Said, event: str, view: V
             return "S9.8" if lost else "S11.5"
         case "ClientDisconnect" if cause[0] == "WorkerHeartbeat" and lost:
             return "S9.6"
+        case "ClientDisconnect" if cause[0] == "ClientDisconnect":
+            return "S11.6"
         case "ClientDisconnect":
             return "S9.10"
         case "ClientShutdownResponse":
@@ -103,34 +113,57 @@ def rule_of_unexplained(sent: Said, receiver: str, view: View) -> str:
     task = view.task(sent)
     match sent[0]:
         case "Task":
-            return _of_task(task, receiver, view)
+            return _of_task(sent, task, receiver, view)
         case "TaskCancel":
             return _of_cancel(sent, task, receiver)
         case "TaskCancelConfirm" | "TaskResult":
-            return "S9.7" if view.peers.get(receiver) == "lost" else _of_answer(sent, task, receiver)
+            return _of_answer(sent, task, receiver, view)
         case "ClientHeartbeatEcho" | "WorkerHeartbeatEcho":
             if str(sent[0])[0] != receiver[0]:
                 return "S11.3"
             if view.peers.get(receiver) in ("lost", "told"):
                 return "S9.8" if sent[0] == "ClientHeartbeatEcho" else "S9.6"
-            return "S10.2" if receiver in view.owed else "S10.1"
+            return "S10.2" if receiver in view.owed and len(sent) == 1 else "S10.1"
+        case "ClientShutdownResponse" if receiver.startswith("C"):
+            return "S9.8" if view.peers.get(receiver) == "lost" else "S11.6"
         case "ClientShutdownResponse":
-            return "S11.6" if receiver.startswith("C") else "S11.3"
+            return "S11.3"
+        case "ClientDisconnect" if receiver.startswith("C"):
+            return "S9.8"
+        case "ClientDisconnect" if sent[1] == "shutdown" and view.peers.get(receiver) not in ("lost", "told"):
+            return "S11.6" if view.has_refused_to_close else "S9.10"
         case "ClientDisconnect":
-            return "S9.8" if receiver.startswith("C") else "S9.6"
+            return "S9.6"
         case _:
             return "M3"
 
 
-def _of_task(task: TaskView, receiver: str, view: View) -> str:
+def _of_task(sent: Said, task: TaskView, receiver: str, view: View) -> str:
     if view.peers.get(receiver) in ("lost", "told"):
         return "S9.6"
+    if task.state == "queued" and view.mode == "open" and is_altered(sent, view):
+        return _of_content(sent, task, view)
     if task.state == "queued":
         return "S9.10" if view.mode != "open" else "S8.2"
     # What was never accepted came from one who may not submit.
     return {"abandoned": "S9.7", "ended": "S1.2", "new": "S11.3"}.get(
         task.state, "S7.8" if task.state in _ROUND else "S8.2"
     )
+
+
+def is_altered(sent: Said, view: View) -> bool:
+    """Whether a Task goes to a worker that is not what was accepted."""
+    return sent[0] == "Task" and sent[2] != view.content.get(str(sent[1]), sent[2])
+
+
+def _of_content(sent: Said, task: TaskView, view: View) -> str:
+    """What was submitted under this id in vain, or by another, has no effect. Otherwise it was altered."""
+    name, content = str(sent[1]), str(sent[2])
+    if (task.owner, name, content) in view.submitted:
+        return "S1.4"
+    if any((other, content) == (name, each) for _, other, each in view.submitted):
+        return "S11.1"
+    return "M6" if view.content[name].startswith(" type ") else "M4"
 
 
 def _of_cancel(sent: Said, task: TaskView, receiver: str) -> str:
@@ -147,7 +180,13 @@ def _of_cancel(sent: Said, task: TaskView, receiver: str) -> str:
     return "S6.1" if task.state in _ROUND else "S7.7" if sent[2] == "cancel" else "S7.5"
 
 
-def _of_answer(sent: Said, task: TaskView, receiver: str) -> str:
+def _of_answer(sent: Said, task: TaskView, receiver: str, view: View) -> str:
+    if sent[0] == "TaskCancelConfirm" and str(sent[2]).startswith("type "):
+        return "M6"
+    if (receiver, sent[1]) in view.canceling_workers:
+        return "S11.3"
+    if view.peers.get(receiver) == "lost":
+        return "S9.7"
     if task.state in ("ended", "new"):
         return "S1.1" if receiver == task.owner else "S2.4"
     if receiver != task.owner:

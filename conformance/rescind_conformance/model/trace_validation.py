@@ -6,13 +6,15 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from rescind_conformance.model.behaviour import Value, parse
 from rescind_conformance.model.configurations import HOLDS, Configuration
 from rescind_conformance.model.recorded_run import Run, Said, Step
 from rescind_conformance.model.tlc import CannotCheck, Show, Tlc
-from rescind_conformance.model.trace_rules import TaskView, View, rule_of_missing, rule_of_unexplained
+from rescind_conformance.model.trace_rules import TaskView, View, is_altered, rule_of_missing, rule_of_unexplained
+from rescind_conformance.model.trace_values import OTHER_ADDRESS
 
 MOST_STATES = 5_000
 """So many states are looked at in search of an order that fits a run; one that needs more is not decided."""
@@ -167,25 +169,28 @@ class _Waiting:
 
 def _rejection(run: Run, words: tuple[Value, ...]) -> Rejection:
     """What TLC has told of the furthest that a behaviour comes, as a reason."""
-    _, _, goal_value, done_value, s, waiting_value = words
+    _, _, goal_value, done_value, s, content, waiting_value = words
     assert isinstance(done_value, tuple)
     assert isinstance(waiting_value, frozenset)
-    view = _view(s)
     done = [int(str(number)) for number in done_value]
-    waiting = sorted(_waiting(run, waiting_value), key=lambda one: one.step.position)
+    view = _view(
+        s, content, [step for lane, number in zip(run.lanes, done, strict=True) for step in lane.steps[:number]]
+    )
+    waiting = sorted(_waiting(run, waiting_value), key=lambda one: (one.step.position, one.out))
     following = run.at(int(str(goal_value))) if run.outside else run.lanes[0].steps[done[0]]
     assert following is not None
     # In the scheduler's own order what cannot be explained may be that it goes on to something else.
     goal = following if following.kind == "to" else None
-    for one in waiting:
-        missing = _missing(run, one, done)
-        if missing is not None and (goal is None or _concerns(one.step, missing, goal, view)):
-            receiver, said = missing
+    for _, alternatives in groupby(waiting, key=lambda one: one.step.position):
+        # Of what it may do, what it seems to have begun.
+        one, missing = max(((one, _missing(run, one, done)) for one in alternatives), key=lambda pair: pair[1].sent)
+        if missing.said and (goal is None or _concerns(one.step, missing, goal, view)):
+            receiver, said = missing.receiver, missing.said
             event = one.events.get(view.task(said).state, "")
             requirement = rule_of_missing(one.step.said, one.step.peer, said, event, view)
             state = f", whose state is {view.task(said).state}" if event else ""
             return Rejection(
-                one.step, requirement, f"then {_words(receiver, said)}{state}; {_instead(run, receiver, done)}"
+                one.step, requirement, f"then {_words(receiver, said)}{state}; {_instead(run, one, missing, done)}"
             )
     if goal is not None:
         requirement = rule_of_unexplained(goal.said, goal.peer, view)
@@ -194,14 +199,23 @@ def _rejection(run: Run, words: tuple[Value, ...]) -> Rejection:
         return Rejection(goal, requirement, _why_not(goal, view))
     if view.owed:
         return Rejection(following, "S10.1", f"before it, the echo to {', '.join(sorted(view.owed))}")
+    if following.said == ("closed",) and view.mode == "open":
+        return Rejection(following, "S9.10", "nobody has asked for a shutdown")
+    if following.said == ("closed",) and view.mode == "closing":
+        return Rejection(following, "S9.10", f"without a grace for {', '.join(_served_workers(view))}")
     if following.said[0] == "peer lost":
         return Rejection(following, "S9.1", f"{following.peer} is {view.peers[following.peer]}")
-    return Rejection(following, "S9.10", f"the scheduler is {view.mode}")
+    mode = "has exited" if view.mode == "exited" else f"is {view.mode}"
+    return Rejection(following, "S9.10", f"the scheduler {mode}")
 
 
-def _concerns(step: Step, missing: tuple[str, Said], goal: Step, view: View) -> bool:
+def _served_workers(view: View) -> list[str]:
+    return sorted(peer for peer, known in view.peers.items() if known == "served" and peer.startswith("W"))
+
+
+def _concerns(step: Step, missing: _Missing, goal: Step, view: View) -> bool:
     """Whether what a record should have caused is why the next one that was sent, `goal`, cannot be explained."""
-    receiver, said = missing
+    receiver, said = missing.receiver, missing.said
     if len(goal.said) > 2 and view.peers.get(goal.peer) == "lost":
         return False  # S9.7: nothing explains that
     if goal.peer in (receiver, step.peer):
@@ -209,55 +223,89 @@ def _concerns(step: Step, missing: tuple[str, Said], goal: Step, view: View) -> 
     return len(said) > 1 and len(goal.said) > 1 and said[1] == goal.said[1]
 
 
-def _missing(run: Run, one: _Waiting, done: Sequence[int]) -> tuple[str, Said] | None:
+@dataclass(frozen=True, slots=True)
+class _Missing:
     """The first message that would be sent and was not recorded next."""
+
+    sent: int
+    """How many would be sent before it and were."""
+    receiver: str = ""
+    said: Said = ()
+    """Nothing, if nothing is missing."""
+
+
+def _missing(run: Run, one: _Waiting, done: Sequence[int]) -> _Missing:
     following = {lane: list(run.lanes[lane].steps[number:]) for lane, number in enumerate(done)}
     if not run.outside:
         following[0] = following[0][1:]
-    for receiver, said in one.out:
+    for number, (receiver, said) in enumerate(one.out):
         lane = run.into[receiver]
         total = sum(run.into[other] == lane for other, _ in one.out)
         next_steps = following[lane][:total]
         if len(next_steps) < total and run.lanes[lane].open:
             continue
         if not any(step.kind == "to" and (step.peer, step.said) == (receiver, said) for step in next_steps):
-            return receiver, said
-    return None
+            return _Missing(number, receiver, said)
+    return _Missing(len(one.out) + 1)
 
 
-def _instead(run: Run, receiver: str, done: Sequence[int]) -> str:
-    lane = run.into[receiver]
+def _instead(run: Run, one: _Waiting, missing: _Missing, done: Sequence[int]) -> str:
+    lane = run.into[missing.receiver]
     start = done[lane] if run.outside else done[lane] + 1
+    start += sum(run.into[receiver] == lane for receiver, _ in one.out[: missing.sent])
     following = next((step for step in run.lanes[lane].steps[start:]), None)
     return f"instead, {following.position}: {following.words}" if following is not None else "but nothing follows"
 
 
 def _dispatched_later(run: Run, done: Sequence[int], view: View) -> bool:
     """Whether one of the tasks that wait comes to a worker at all."""
-    waiting = {("Task", name) for name, task in view.tasks.items() if task.state == "queued"}
+    waiting = {name for name, task in view.tasks.items() if task.state == "queued"}
     left = (step for lane, number in zip(run.lanes, done, strict=True) for step in lane.steps[number:])
-    return any(step.kind == "to" and step.said in waiting for step in left)
+    return any(step.kind == "to" and step.said[0] == "Task" and step.said[1] in waiting for step in left)
 
 
 def _why_not(goal: Step, view: View) -> str:
     task = view.task(goal.said)
+    if goal.said[0] == "ClientShutdownResponse" and view.peers.get(goal.peer) != "lost":
+        return f"{goal.peer} has not asked for a shutdown, or has its answer"
+    if is_altered(goal.said, view) and task.state == "queued":
+        return "the task was accepted with something else"
+    if goal.said[-1] == OTHER_ADDRESS:
+        return "echoes before it named another place for payloads, which does not change"
     if len(goal.said) > 1 and task.owner:
         return f"the task is {task.state}" + (f" at {task.holder}" if task.holder != "nobody" else "")
     if goal.peer in view.owed and str(goal.said[0])[0] == goal.peer[0]:
         return "a task waits though a worker has room"
-    return f"{goal.peer} is {view.peers.get(goal.peer, 'nobody')}"
+    known = f"{goal.peer} is {view.peers.get(goal.peer, 'nobody')}"
+    return f"{known}, and the scheduler is {view.mode}" if goal.said == ("ClientDisconnect", "shutdown") else known
 
 
 def _words(receiver: str, said: Said) -> str:
+    if said[0] == "ClientShutdownResponse":
+        said = said[:1]  # of either kind
     return f"S -> {receiver}  {' '.join(str(part) for part in said)}"
 
 
-def _view(s: Value) -> View:
+def _view(s: Value, content: Value, explained: Sequence[Step]) -> View:
     assert isinstance(s, dict)
     tasks, peers, owed = s["task"], s["peer"], s["owed"]
     assert isinstance(owed, frozenset)
     known = {name: TaskView(task["state"], task["owner"], task["holder"]) for name, task in _fields(tasks)}
-    return View(known, {name: str(state) for name, state in _pairs(peers)}, frozenset(map(str, owed)), str(s["mode"]))
+    came = [step for step in explained if step.kind == "from"]
+    return View(
+        known,
+        {name: str(state) for name, state in _pairs(peers)},
+        frozenset(map(str, owed)),
+        str(s["mode"]),
+        {name: str(text) for name, text in _pairs(content)},
+        frozenset((step.peer, str(step.said[1]), str(step.said[2])) for step in came if step.said[0] == "Task"),
+        frozenset(
+            (step.peer, str(step.said[1]))
+            for step in came
+            if step.said[0] == "TaskCancel" and step.peer.startswith("W")
+        ),
+        any(step.said == ("ClientShutdownResponse", "refused") for step in explained),
+    )
 
 
 def _pairs(value: Value) -> Iterable[tuple[str, Value]]:

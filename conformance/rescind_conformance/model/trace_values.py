@@ -12,14 +12,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rescind.messages import (
+    ArgumentType,
     CancelConfirmType,
     ClientDisconnect,
     ClientHeartbeat,
+    ClientHeartbeatEcho,
     ClientShutdownResponse,
     DisconnectType,
     GraphTask,
     Message,
     ObjectInstruction,
+    ObjectStorageAddress,
     Task,
     TaskCancel,
     TaskCancelConfirm,
@@ -28,11 +31,13 @@ from rescind.messages import (
     TaskResultType,
     WorkerDisconnectNotification,
     WorkerHeartbeat,
+    WorkerHeartbeatEcho,
 )
 from rescind.trace import TraceEvent, TraceRecord, describe
-from rescind_conformance.audit import DROPPED, RECONNECTS, SILENT, STOPPED, UNDECIDED
+from rescind_conformance.audit import DROPPED, EXITED, RECONNECTS, SILENT, STOPPED, UNDECIDED
 from rescind_conformance.judge.records import SCHEDULER, EventKind
 from rescind_conformance.model.recorded_run import NOBODY, Lane, Run, Said, Step
+from rescind_conformance.model.trace_ends import close_fenced_lanes
 from rescind_conformance.trace import SCHEDULER as SUBJECT
 from rescind_conformance.trace import Entry
 
@@ -49,11 +54,13 @@ _RESULTS: Mapping[int, str] = {
 _REGISTERING = (ClientHeartbeat, Task, GraphTask, WorkerHeartbeat)
 """By the first of these that it sends, the scheduler learns the role of a peer (S10.1)."""
 _OF_WORKERS = (TaskResult, TaskCancelConfirm, WorkerDisconnectNotification)
-_EVENTS = (EventKind.PEER_LOST, EventKind.CLOSE_REQUESTED, EventKind.GRACE_OVER)
+_EVENTS = (EventKind.PEER_LOST, EventKind.CLOSE_REQUESTED, EventKind.GRACE_OVER, EventKind.CLOSED)
 _UNREMARKABLE = (RECONNECTS, UNDECIDED, "sends no heartbeat for a while", "sends no more heartbeats")
 _HEARTBEATS = {"ClientHeartbeat": "ClientHeartbeatEcho", "WorkerHeartbeat": "WorkerHeartbeatEcho"}
 _ENDINGS = ("ClientDisconnect", "WorkerDisconnectNotification", EventKind.PEER_LOST)
 
+OTHER_ADDRESS = "with another address"
+"""What an echo says that names another place for payloads than the ones before."""
 _MOST_PLACES = 1_000_000
 """More than any run has tasks: TLC's numbers end at 2^31, those of heartbeats at 2^32."""
 
@@ -68,6 +75,9 @@ def own_run(name: str, records: Sequence[TraceRecord | TraceEvent]) -> Run | Non
         return None
     run = _Reader(name, own, outside=False).run()
     lane = run.lanes[0]
+    # In its own order all that a record has caused is there when another follows.
+    run.exits = bool(lane.steps) and lane.steps[-1].said == (EventKind.CLOSED,)
+    lane.open = not run.exits
     kept = _without_repetitions(lane.steps)
     run.repeated, lane.steps = len(lane.steps) - len(kept), kept
     return run
@@ -76,11 +86,13 @@ def own_run(name: str, records: Sequence[TraceRecord | TraceEvent]) -> Run | Non
 def seen_run(name: str, records: Sequence[TraceRecord | TraceEvent]) -> Run:
     """A run as the peers have recorded it, in the order of one clock."""
     seen = [one for one in enumerate(records, start=1) if isinstance(one[1], TraceRecord)]
-    return _Reader(name, seen, outside=True).run()
+    run = _Reader(name, seen, outside=True).run()
+    close_fenced_lanes(run)
+    return run
 
 
-def case_run(name: str, trace: Sequence[Entry], *, at_rest: bool) -> Run:
-    """A run as the peers of a case of the suite saw it. `at_rest`: nothing was on its way at its end.
+def case_run(name: str, trace: Sequence[Entry]) -> Run:
+    """A run as the peers of a case of the suite saw it.
 
     It ends where the trace does not show everything, or where a peer sends a frame that is no message: what that is
     answered is its case's business.
@@ -88,13 +100,13 @@ def case_run(name: str, trace: Sequence[Entry], *, at_rest: bool) -> Run:
     records, cut = _records_of(trace)
     run = _Reader(name, records, outside=True).run()
     run.cut = cut
-    if at_rest and not cut and not any(entry.note == STOPPED for entry in trace):
-        # All that live are fenced at the end: what they have not got by then, they were not sent.
-        last = max((at for at, entry in enumerate(trace) if not entry.fence), default=-1)
-        fenced = {entry.receiver for entry in trace[last + 1 :] if entry.sender == SUBJECT}
-        names = _names(record for _, record in records)
-        for peer in fenced & names.keys():
-            run.lanes[run.into[names[peer]]].open = False
+    close_fenced_lanes(run)
+    run.exits = any(_is_closed(record) for _, record in records)
+    if run.exits:
+        dropped = {entry.sender for entry in trace if entry.note == DROPPED}
+        for routing_id, peer in _names(record for _, record in records).items():
+            if routing_id not in dropped:
+                run.lanes[run.into[peer]].open = False
     return run
 
 
@@ -109,6 +121,8 @@ def _records_of(trace: Sequence[Entry]) -> tuple[_Placed, str]:
             elif entry.note in (SILENT, DROPPED):
                 records.append((position, _event(EventKind.PEER_LOST, peer=entry.sender)))
                 dropped |= {entry.sender} if entry.note == DROPPED else set()
+            elif entry.note == EXITED and entry.sender == SUBJECT:
+                records.append((position, _event(EventKind.CLOSED)))
             elif entry.note not in _UNREMARKABLE:
                 return records, f"{entry.sender} {entry.note}"
         elif entry.message is None and entry.receiver == SUBJECT:
@@ -125,6 +139,10 @@ def _event(kind: EventKind, **details: str) -> TraceEvent:
     return TraceEvent(0.0, SCHEDULER, kind, details)
 
 
+def _is_closed(record: TraceRecord | TraceEvent) -> bool:
+    return isinstance(record, TraceEvent) and record.event == EventKind.CLOSED
+
+
 class _Reader:
     """Reads the records of one run, and names its peers and tasks."""
 
@@ -134,6 +152,7 @@ class _Reader:
         self._outside = outside
         self._peers = _names(record for _, record in records)
         self._tasks: dict[bytes, str] = {}
+        self._addresses: dict[str, ObjectStorageAddress] = {}
         self._skipped: Counter[str] = Counter()
 
     def run(self) -> Run:
@@ -193,7 +212,9 @@ class _Reader:
     def _said(self, message: Message) -> Said:
         name = type(message).__name__
         match message:
-            case Task(task_id) | GraphTask(task_id):
+            case Task(task_id):
+                return (name, self._task(task_id), _content(message))
+            case GraphTask(task_id):
                 return (name, self._task(task_id))
             case TaskCancel(task_id, force):
                 return (name, self._task(task_id), "cancel, force" if force else "cancel")
@@ -201,7 +222,11 @@ class _Reader:
                 return (name, self._task(task_id), _CONFIRMS.get(confirm_type, f"type {confirm_type}"))
             case TaskResult(task_id, result_type):
                 word = _RESULTS.get(result_type, f"type {result_type}")
-                return (name, self._task(task_id), word + _digest(message))
+                return (name, self._task(task_id), word + _content(message))
+            case ClientHeartbeatEcho(address) | WorkerHeartbeatEcho(address):
+                # It does not change while the scheduler runs (protocol/message.capnp).
+                same = address == self._addresses.setdefault(name, address)
+                return (name,) if same else (name, OTHER_ADDRESS)
             case WorkerHeartbeat():
                 return (name, min(message.queue_size, _MOST_PLACES))
             case ClientDisconnect(disconnect_type):
@@ -212,11 +237,17 @@ class _Reader:
                 return (name,)
 
 
-def _digest(result: TaskResult) -> str:
-    """What else a result says, so that one that was altered on its way is not the same."""
-    if not result.metadata and not result.results:
-        return ""
-    return " " + hashlib.sha256(repr((result.metadata, result.results)).encode()).hexdigest()[:8]
+def _content(message: Task | TaskResult) -> str:
+    """What else it says, so that one that was altered on its way is not the same; "" if nothing."""
+    if isinstance(message, TaskResult):
+        said: tuple[object, ...] = (message.metadata, message.results)
+        unknown = ""
+    else:
+        arguments = [(int(argument.type), argument.data) for argument in message.function_args]
+        said = (message.source, message.metadata, message.func_object_id, arguments, message.capabilities)
+        types = {number for number, _ in arguments} - set(ArgumentType)
+        unknown = "".join(f" type {number}" for number in sorted(types))
+    return f"{unknown} {hashlib.sha256(repr(said).encode()).hexdigest()[:8]}" if any(said) else ""
 
 
 def _left_out(message: Message, *, incoming: bool) -> str | None:
@@ -283,4 +314,4 @@ def _without_repetitions(steps: Sequence[Step]) -> list[Step]:
 
 def _is_echo(step: Step, heartbeat: Step) -> bool:
     expected = _HEARTBEATS.get(str(heartbeat.said[0]))
-    return step.kind == "to" and step.peer == heartbeat.peer and step.said[0] == expected
+    return step.kind == "to" and step.peer == heartbeat.peer and step.said == (expected,)

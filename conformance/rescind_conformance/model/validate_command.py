@@ -117,7 +117,12 @@ def validate_command(
         fail(str(error))
     except KeyboardInterrupt:
         fail("stopped")
-    _report(validated, passed_over, recorded)
+    try:
+        _report(validated, passed_over, recorded)
+    except BrokenPipeError:
+        raise  # whoever read it has read enough
+    except OSError as error:
+        fail(f"the report cannot be written: {error}")
     raise typer.Exit(_exit_status(validated, recorded, known))
 
 
@@ -229,6 +234,10 @@ def _tell_left_out(
     if cut := sum(bool(one.run.cut) for one in validated):
         typer.echo(
             f"Not held against the model to their ends: {_count(cut, 'run')}, from a frame that is no message on."
+        )
+    if open_ends := sum(not (one.run.outside or one.run.exits) for one in validated):
+        typer.echo(
+            f"Without the scheduler's end: {_count(open_ends, 'run')}; the last message in one may have caused more."
         )
     for one in validated:
         if one.undecided:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import zmq
 
 from rescind.messages import ClientDisconnect, ClientShutdownResponse, DisconnectType, TaskCancelConfirm, TaskResult
+from rescind_conformance.audit import EXITED
 from rescind_conformance.case import Profile, case
 from rescind_conformance.cases.scheduler.dispatched import dispatched_task
 from rescind_conformance.peers import CANCEL_NOT_FOUND, CANCELED, FakeClient, FakeWorker, Peer, TaskRef
@@ -25,6 +26,7 @@ class LastWords:
         self._peers: list[Peer] = [*world.clients, *world.workers]
         self._open = {peer.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED) for peer in self._peers}
         self._dropped = False
+        self._heard_out = False
 
     def wait_for(self, heard: Callable[[], bool]) -> None:
         """Wait until something was heard, or will not be."""
@@ -49,6 +51,9 @@ class LastWords:
         self._world.wait_until(self._world.scheduler_exited, meanwhile=self._beat)
         if self._world.check(requirement, self._world.scheduler_exited(), "the scheduler exits", "it runs on"):
             self.wait_for(lambda: False)
+            if self._dropped and not self._heard_out:
+                self._heard_out = True
+                self._world.happen(EXITED)
 
     def _beat(self) -> None:
         for peer in self._peers:

@@ -9,7 +9,7 @@ from explorer_catalogue import FAULTS
 from explorer_faults import Fault, shown
 from plain_walk import PlainWalk
 
-from rescind import client_machine, scheduler_machine, scheduler_table, worker_machine, worker_table
+from rescind import client_machine, scheduler_table, scheduler_tasks, worker_machine, worker_table
 from rescind.messages import CancelConfirmType, ObjectInstruction, Task, TaskCancel, TaskCancelConfirm
 from rescind.scheduler_table import Action, TaskInput, TaskState
 from rescind.worker_table import AssignmentInput, AssignmentState
@@ -90,7 +90,7 @@ def orders(system: System) -> int:
 def untaken(monkeypatch: pytest.MonkeyPatch, *scenarios: Scenario) -> set[tuple[str, str]]:
     """The rows of the three tables, by state and input, that no step of these scenarios takes."""
     unused: list[set[Any]] = []
-    for machine in (scheduler_machine, client_machine, worker_machine):
+    for machine in (scheduler_tasks, client_machine, worker_machine):
         # One set each: rows of different tables compare equal.
         unused.append(set())
         monkeypatch.setattr(machine, "TRANSITIONS", Watched(machine.TRANSITIONS, unused[-1]))

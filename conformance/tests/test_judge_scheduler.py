@@ -31,6 +31,7 @@ from rescind.messages import (
     WorkerHeartbeatEcho,
 )
 from rescind.scheduler_table import TRANSITIONS, TaskInput, TaskState, Transition
+from rescind.scheduler_tasks import TaskRecord
 from rescind_conformance.explorer.scheduler_party import Silence
 from rescind_conformance.judge.records import SCHEDULER, EventKind, EventRecord, MessageRecord, Violation
 from rescind_conformance.judge.scheduler import SchedulerJudge
@@ -80,7 +81,7 @@ class Watched(scheduler.SchedulerMachine):
         super().__init__(settings)
         self.rows: set[tuple[TaskState, TaskInput]] = set()
 
-    def _apply(self, task: scheduler._TaskRecord, given: TaskInput, frame: bytes | None = None) -> None:
+    def _apply(self, task: TaskRecord, given: TaskInput, frame: bytes | None = None) -> None:
         self.rows.add((task.state, given))
         super()._apply(task, given, frame)
 

@@ -292,9 +292,9 @@ class ForgetsTheQueue(SchedulerMachine):
     """A shutdown answers only what workers hold."""
 
     def _on_close_requested(self) -> None:
-        queue, self._queue = self._queue, type(self._queue)()
+        waiting = {task_id: self._tasks.pop(task_id) for task_id in self._queue}
         super()._on_close_requested()
-        self._queue = queue
+        self._tasks |= waiting
 
 
 class LastWordFromAnywhere(SchedulerMachine):

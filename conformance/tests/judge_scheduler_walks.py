@@ -138,7 +138,7 @@ class SchedulerWalk(Walk[scheduler.Instruction]):
         task_id = self._pick([*IDS, *[*self._live] * 4])
         messages: tuple[Message, ...] = (
             Task(task_id, metadata=self._pick((b"", b"other"))),
-            GraphTask(task_id, graph=(Task(self._pick(IDS)),)),
+            GraphTask(task_id, graph=(Task(task_id),)),
             TaskCancel(task_id, self._pick((True, False))),
             TaskCancel(task_id, self._pick((True, False))),
             TaskCancelConfirm(task_id, self._pick((*CancelConfirmType, 7))),

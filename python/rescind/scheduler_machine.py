@@ -48,6 +48,7 @@ from rescind.scheduler_events import (
     Send,
     TimePassed,
 )
+from rescind.scheduler_graph import BadGraph, plan
 from rescind.scheduler_table import TaskInput, TaskState
 from rescind.scheduler_tasks import ClientRecord, SchedulerTasks, TaskRecord
 
@@ -100,7 +101,7 @@ class SchedulerMachine(SchedulerTasks):
         """By routing id, the one lost first comes first (S9.6, S9.8)."""
         self._on_message: dict[type, Callable[[Received], None]] = {
             Task: self._on_task,
-            GraphTask: self._on_task,
+            GraphTask: self._on_graph_task,
             TaskCancel: self._on_task_cancel,
             TaskCancelConfirm: self._on_task_cancel_confirm,
             TaskResult: self._on_task_result,
@@ -126,6 +127,7 @@ class SchedulerMachine(SchedulerTasks):
                 self._on_close_requested()
             case CloseExpired():
                 self._finish_closing()
+        self._settle_graphs()
         return self._out
 
     @property
@@ -156,18 +158,15 @@ class SchedulerMachine(SchedulerTasks):
             handler(event)
 
     def _on_task(self, event: Received) -> None:
-        assert isinstance(event.message, Task | GraphTask)
+        assert isinstance(event.message, Task)
         task_id, sender = event.message.task_id, event.sender
-        held = self._tasks.get(task_id)
-        if held is not None and held.owner == sender and held.state is not TaskState.ABANDONED:
+        if self._holds(sender, task_id):
             self._drop(event, "duplicate task id")  # S1.4: its terminal message is still to come
             return
         client = self._client_of(event)
         if client is None:
             return
-        if isinstance(event.message, GraphTask):
-            self._refuse(event, "graph tasks are not supported")
-        elif held is not None:
+        if self._in_use(task_id):
             self._refuse(event, "task id in use")
         elif self._closing:
             self._refuse(event, "closing")
@@ -179,10 +178,36 @@ class SchedulerMachine(SchedulerTasks):
             self._queue[task_id] = None
             self._dispatch()
 
+    def _on_graph_task(self, event: Received) -> None:
+        assert isinstance(event.message, GraphTask)
+        if self._holds(event.sender, event.message.task_id):
+            self._drop(event, "duplicate task id")  # S1.4
+            return
+        client = self._client_of(event)
+        if client is None:
+            return
+        try:
+            graph = plan(event.message, event.sender)
+        except BadGraph as error:
+            self._refuse(event, str(error))
+            return
+        if any(map(self._in_use, (graph.graph_id, *graph.nodes))):
+            self._refuse(event, "task id in use")
+        elif self._closing:
+            self._refuse(event, "closing")
+        elif len(client.tasks) + len(graph.nodes) > self._settings.max_tasks_per_client:
+            self._refuse(event, "too many tasks")
+        else:
+            self._accept_graph(graph, client)
+
     def _on_task_cancel(self, event: Received) -> None:
         assert isinstance(event.message, TaskCancel)
         if event.sender in self._workers:
             self._drop(event, "wrong role")
+            return
+        graph = self._graphs.get(event.message.task_id)
+        if graph is not None and graph.owner == event.sender:
+            self._cancel_graph(graph, TaskInput.CANCEL_FORCE if event.message.force else TaskInput.CANCEL)
             return
         task = self._tasks.get(event.message.task_id)
         if task is None or task.owner != event.sender or task.state is TaskState.ABANDONED:
@@ -212,7 +237,10 @@ class SchedulerMachine(SchedulerTasks):
             return
         if task.state is TaskState.REBALANCING and given is TaskInput.CANCEL_FAILED:
             task.stays = True
+        if task.node is not None and isinstance(event.message, TaskResult):
+            task.node.outcome = event.message
         self._apply(task, given, event.frame)
+        self._settle_graphs()  # S12.9: what is not needed any more does not take the place
         self._dispatch()
 
     def _on_task_log(self, event: Received) -> None:
@@ -302,11 +330,16 @@ class SchedulerMachine(SchedulerTasks):
         if client is None:
             return
         self._remember_lost(identity, _LostPeer(was_worker=False))
+        for graph_id in client.graphs:
+            del self._graphs[graph_id]
         for task_id in list(client.tasks):
+            self._tasks[task_id].node = None  # S12.18: it is a task like any other
             self._apply(self._tasks[task_id], TaskInput.OWNER_LOST)
             if tell:
                 # S9.11: should it still be there, it learns that nothing will come.
                 self._send(identity, TaskCancelConfirm(task_id, CancelConfirmType.CANCEL_NOT_FOUND))
+        for graph_id in client.graphs if tell else ():
+            self._send(identity, TaskCancelConfirm(graph_id, CancelConfirmType.CANCEL_NOT_FOUND))
         self._out.append(ReleaseOwner(identity))
 
     def _lose_worker(self, identity: bytes) -> None:
@@ -324,6 +357,7 @@ class SchedulerMachine(SchedulerTasks):
                 self._apply(task, TaskInput.WORKER_LOST)
             else:
                 self._apply(task, TaskInput.WORKER_LOST_AGAIN)
+        self._settle_graphs()
         self._dispatch()
         if self._closing and not self._workers:
             self._finish_closing()
@@ -362,8 +396,8 @@ class SchedulerMachine(SchedulerTasks):
             return
         self._closing = True
         self._out.append(Closing())
-        for task_id in list(self._queue):
-            self._apply(self._tasks[task_id], TaskInput.CLOSE)
+        for task in [task for task in self._tasks.values() if task.worker is None]:
+            self._apply(task, TaskInput.CLOSE)
         for identity in self._workers:
             self._send(identity, ClientDisconnect(DisconnectType.SHUTDOWN))
         if not self._workers:
@@ -372,4 +406,5 @@ class SchedulerMachine(SchedulerTasks):
     def _finish_closing(self) -> None:
         for task in list(self._tasks.values()):
             self._apply(task, TaskInput.CLOSE)
+        self._settle_graphs()
         self._out.append(Closed())

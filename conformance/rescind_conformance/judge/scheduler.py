@@ -60,6 +60,7 @@ NOT_JUDGED: Final[Mapping[str, str]] = {
     "M2": "the size of frames is not in a trace; what is dropped for it is missing, by its own requirement",
     "S3.2": "time is not in a trace",
     "S11.2": "counts and logs are not in a trace",
+    **{f"S12.{number}": "nothing is judged of graphs yet" for number in range(1, 21)},
 }
 """Requirements that a scheduler's messages do not show, and why."""
 

@@ -137,6 +137,8 @@ def _on_graph(books: Books, sender: str, peer: PeerBook, message: GraphTask) -> 
     if _is(peer, "worker"):
         _tempt_worker(books, sender, peer, [*new, message.task_id])
         return
+    for target in message.targets:
+        books.owe(sender, TaskCancelConfirm(target, NOT_FOUND), "S12.2", sender, optional=True)
     _speaks_as(peer, "client")
     peer.role = peer.role or "client"
     if peer.lost and not peer.vague:

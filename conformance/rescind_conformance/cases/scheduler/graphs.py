@@ -95,14 +95,14 @@ def diamond(world: World) -> None:
 
 @case("S12.5", title="an argument twice, and others beside it")
 def mixed_arguments(world: World) -> None:
-    """b takes a payload, the result of a, a value of no known type, and the result of a again. Only what names a
-    becomes a payload, in its place; metadata and all else are as they were submitted.
+    """b takes a payload whose id looks like a's, and the result of a, twice. Only what names a becomes its result, in
+    its place; metadata and all else are as they were submitted.
     """
     owner, _ = world.client(), world.worker()
     graph = graph_of(world, owner, {"a": "", "b": "a"}, "b")
     first, second = graph.message.graph
     named = second.function_args[0]
-    arguments = (Argument(ArgumentType.OBJECT_ID, graph["a"].id), named, Argument(7, graph["a"].id), named)
+    arguments = (Argument(ArgumentType.OBJECT_ID, graph["a"].id), named, named)
     changed = Task(second.task_id, b"anybody", b"metadata", second.func_object_id, arguments)
     message = GraphTask(graph.ref.id, b"", graph.message.targets, (changed, first))
     submit(world, owner, Graph(graph.ref, graph.nodes, message))
@@ -173,20 +173,32 @@ def last_result_without_payload(world: World) -> None:
 
 @case("S12.7", "S12.14", title="a failure is that of all who need it")
 def failure(world: World) -> None:
-    """a fails; b needs it, and c needs b. Both have a's TaskResult, under their ids and without its metadata. A
-    resultType that nobody knows is passed on as it is.
-    """
+    """a fails; b needs it, and c needs b. Both have a's TaskResult, under their ids and without its metadata."""
     owner, worker = world.client(), world.worker()
-    for kind in (FAILED, DIED, 7):
+    for kind in (FAILED, DIED):
         graph = submitted(world, owner, {"c": "b", "b": "a", "a": ""}, "c")
-        result = TaskResult(graph["a"].id, kind, b"metadata", (b"error",))
-        world.dispatched(graph["a"]).send(result)
-        owner.expect(result, "S12.7")
-        for name in "bc":
-            owner.expect(TaskResult(graph[name].id, kind, b"", (b"error",)), "S12.7")
+        fails(world, owner, graph, kind)
         worker.expect_nothing("S12.7")
-        owner.expect(TaskResult(graph.ref.id, kind), "S12.14")
-        owner.expect_nothing("S12.14")
+        graph.ends(owner, kind)
+
+
+def fails(world: World, owner: FakeClient, graph: Graph, kind: TaskResultType | int) -> None:
+    """a fails, and b and c, that need it, with it."""
+    result = TaskResult(graph["a"].id, kind, b"metadata", (b"error",))
+    world.dispatched(graph["a"]).send(result)
+    owner.expect(result, "S12.7")
+    for name in "bc":
+        owner.expect(TaskResult(graph[name].id, kind, b"", (b"error",)), "S12.7")
+
+
+@case("S12.7", "S12.14", title="a failure that has no name")
+def unknown_failure(world: World) -> None:
+    """a ends with a resultType that nobody knows. It is passed on to what needs it, and to the graph, as it is."""
+    owner, _ = world.client(), world.worker()
+    graph = submitted(world, owner, {"c": "b", "b": "a", "a": ""}, "c")
+    fails(world, owner, graph, 7)
+    owner.expect(TaskResult(graph.ref.id, 7), "S12.14")
+    owner.expect_nothing("S12.14")
 
 
 @case("S12.7", title="one dependency fails, another succeeds")

@@ -11,6 +11,7 @@ from judge_walks import DISCONNECTS, Action, Fault, Pick, Walk
 from rescind import scheduler_machine as scheduler
 from rescind.messages import (
     Argument,
+    ArgumentType,
     CancelConfirmType,
     ClientDisconnect,
     ClientHeartbeat,
@@ -138,7 +139,7 @@ class SchedulerWalk(Walk[scheduler.Instruction]):
         task_id = self._pick([*IDS, *[*self._live] * 4])
         messages: tuple[Message, ...] = (
             Task(task_id, metadata=self._pick((b"", b"other"))),
-            GraphTask(task_id, graph=(Task(task_id),)),
+            GraphTask(task_id, graph=(Task(self._pick(IDS)),)),
             TaskCancel(task_id, self._pick((True, False))),
             TaskCancel(task_id, self._pick((True, False))),
             TaskCancelConfirm(task_id, self._pick((*CancelConfirmType, 7))),
@@ -321,3 +322,28 @@ class LazyWalk(SchedulerWalk):
 def _same_task(one: Message, other: Message) -> bool:
     task_id = getattr(one, "task_id", None)
     return task_id is not None and task_id == getattr(other, "task_id", None)
+
+
+class GraphWalk(SchedulerWalk):
+    """Clients submit graphs as well, some of which cannot run."""
+
+    def _client_acts(self) -> None:
+        if len(self._unused) < 4 or self._perhaps():
+            super()._client_acts()
+            return
+        graph_id, *nodes = [self._unused.pop(0) for _ in range(self._pick((2, 3, 4)))]
+        client = self._pick(CLIENTS[:3])
+        for task_id in (graph_id, *nodes):
+            self._owners[task_id] = client
+            self._live[task_id] = None
+        tasks = [
+            Task(
+                node,
+                function_args=tuple(Argument(ArgumentType.TASK, each) for each in nodes[:index] if self._perhaps()),
+            )
+            for index, node in enumerate(nodes)
+        ]
+        if self._pick((True, *[False] * 9)):
+            tasks.append(Task(self._pick(IDS)))
+        targets = tuple(node for node in nodes if self._pick((True, False, False)))
+        self._take(client, GraphTask(graph_id, b"", targets, tuple(reversed(tasks))))

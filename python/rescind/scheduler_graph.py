@@ -70,7 +70,7 @@ class Graph:
     open: dict[bytes, None] = field(default_factory=dict)
     """The nodes that have not ended."""
     asking: set[bytes] | None = None
-    """While a round of the whole graph is open: the nodes whose holders have not answered."""
+    """While a round of the whole graph is open: the nodes that have an owner's round open (S12.13)."""
     canceled: bool = False
     failure: TaskResult | None = None
 

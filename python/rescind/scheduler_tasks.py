@@ -155,7 +155,9 @@ class SchedulerTasks:
         self._changed_graphs[graph.graph_id] = graph
         if given is TaskInput.CANCEL_FORCE or (given is TaskInput.CANCEL and task.state not in _FORCED):
             node.asked = given
-        if graph.asking is not None and task.state not in _ASKING:
+        if graph.asking is not None and task.state in _ASKING:
+            graph.asking.add(task.task_id)
+        elif graph.asking is not None:
             graph.asking.discard(task.task_id)
         if task.state is TaskState.ENDED:
             del graph.open[task.task_id]

@@ -367,6 +367,17 @@ def test_a_round_of_a_graph_is_refused_when_no_node_is_asked_any_more() -> None:
     assert system.heard(b"C1") == [confirm(b"G", NOT_FOUND)]
 
 
+def test_a_round_of_a_graph_lasts_while_a_node_has_one() -> None:
+    system = running({b"A": (), b"X": ()}, b"A", b"X")
+    system.say(b"C1", TaskCancel(b"G"))
+    system.say(b"W1", confirm(b"A", FAILED))
+    system.say(b"C1", TaskCancel(b"A"))
+    system.say(b"W1", confirm(b"X", CANCELED))
+    assert system.heard(b"C1") == [confirm(b"A", FAILED), confirm(b"X", CANCELED)]
+    system.say(b"W1", confirm(b"A", FAILED))
+    assert system.heard(b"C1") == [confirm(b"A", FAILED), confirm(b"G", FAILED)]
+
+
 def test_the_last_result_may_end_the_round_of_a_graph() -> None:
     system = running({b"A": ()}, b"A")
     system.say(b"C1", TaskCancel(b"G"))

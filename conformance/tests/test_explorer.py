@@ -31,6 +31,7 @@ WORKER = worker_table.Action
 UNJUDGED = Bench()
 QUICK = ["contested-id", "three-callers", "lost-again", "joining"]
 EVERY_ROW = [*QUICK, "three-cancels", "closing", "closing-losses", "crash-under-force", "worker-leaves"]
+EVERY_ROW += ["graph-cancel", "graph-fails", "graph-client-dies", "graph-closing"]
 by_name = pytest.mark.parametrize("fault", FAULTS, ids=[fault.name.replace(" ", "-") for fault in FAULTS])
 
 
@@ -121,8 +122,7 @@ ONLY_OF_FAULTY_PEERS: dict[tuple[str, str], dict[Any, Any]] = {
 def test_every_row_of_the_three_tables_is_walked_but_those_that_only_faulty_peers_need(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    of_graphs = {row for row in scheduler_table.TRANSITIONS if TaskState.WAITING in row or TaskInput.SKIP in row}
-    assert untaken(monkeypatch, *(SCENARIOS[name] for name in EVERY_ROW)) == {*ONLY_OF_FAULTY_PEERS, *of_graphs}
+    assert untaken(monkeypatch, *(SCENARIOS[name] for name in EVERY_ROW)) == set(ONLY_OF_FAULTY_PEERS)
 
 
 @pytest.mark.parametrize("row", ONLY_OF_FAULTY_PEERS, ids=" ".join)

@@ -349,6 +349,7 @@ class Books:
         """As `end`, in the one step that a loss is (S9.5)."""
         self.forget(task_id, task, requirement)
         self.dues.add(Due(task.owner, terminal, requirement, task.owner, step=True))
+        self.note_ended(task_id, task, terminal)
 
     def _lose_owner(self, task_id: bytes, task: TaskBook, *, silent: bool) -> None:
         requirement = self.look(task.owner).lost_by("S12.18" if task.graph and not task.ready else "S9.7")

@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from rescind import client_machine, scheduler_machine, scheduler_table, worker_machine, worker_table
+from rescind import client_machine, scheduler_table, scheduler_tasks, worker_machine, worker_table
 from rescind.messages import Task, TaskCancelConfirm, TaskLog
 from rescind.scheduler_table import TaskState
 from rescind_conformance.explorer.scenario import Scenario
@@ -265,7 +265,7 @@ def test_what_is_sent_in_an_order_that_the_model_has_not_becomes_no_step_of_the_
 # A machine that is broken
 
 END_PROCESS = worker_table.Action.END_PROCESS
-MACHINES: dict[str, Any] = {"scheduler": scheduler_machine, "client": client_machine, "worker": worker_machine}
+MACHINES: dict[str, Any] = {"scheduler": scheduler_tasks, "client": client_machine, "worker": worker_machine}
 
 
 def broken_tables(row: Row) -> Iterator[tuple[Any, Mapping[Any, Any], Any]]:
@@ -338,7 +338,7 @@ def test_a_run_that_is_none_of_the_model_is_shown_and_fails(monkeypatch: pytest.
     rows = {**scheduler_table.TRANSITIONS}
     key = next(key for key in rows if (key[0].value, key[1].value) == ("dispatched", "result"))
     rows[key] = rows[key]._replace(action=type(rows[key].action).NOTHING)
-    monkeypatch.setattr(scheduler_machine, "TRANSITIONS", rows)
+    monkeypatch.setattr(scheduler_tasks, "TRANSITIONS", rows)
     status, output = run_command("narrow", "--runs", "3", "--seed", "5")
     assert status == 1
     assert "is none of the model's" in output

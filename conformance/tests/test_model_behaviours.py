@@ -324,7 +324,8 @@ def test_what_the_model_has_no_word_for_is_named() -> None:
 
 
 def test_a_scenario_that_no_model_of_these_runs_has_is_told_with_its_reason() -> None:
-    assert [name for name, scenario in DRAWN.items() if unfit(scenario)] == ["contested-id"]
+    graphs = [name for name in DRAWN if name.startswith("graph-")]  # the model leaves them out
+    assert [name for name, scenario in DRAWN.items() if unfit(scenario)] == ["contested-id", *graphs]
     scenario = DRAWN["narrow"]
     broad = replace(scenario, workers=(replace(scenario.workers[0], processes=2),))
     assert "several tasks at once" in (unfit(broad) or "")

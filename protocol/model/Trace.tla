@@ -76,11 +76,6 @@ Step(reaction, after, name) ==
 ------------------------------------------------------------------------------
 (* What the scheduler does with a message: Scheduler.tla's, and what no model of cancelling needs. *)
 
-\* S1.4, S1.3: graph tasks are refused.
-OnGraphTask(c, t) ==
-    IF Model!Held(s, t) /\ s.task[t].owner = c /\ s.task[t].state # "abandoned" THEN Model!Nothing(s)
-    ELSE Model!Send(IF s.peer[c] = "new" THEN Model!Greeted(s, c) ELSE s, c, <<"TaskCancelConfirm", t, "cancelNotFound">>)
-
 \* S11.6, S9.8.
 OnShutdownRequest(c) ==
     IF s.peer[c] = "lost" THEN {Model!Nothing(s)}
@@ -98,8 +93,7 @@ Refusals(p, message) ==
            [] OTHER -> {}
 
 Reactions(p, message) ==
-    CASE p \in This.clients /\ message[1] = "GraphTask" -> {OnGraphTask(p, message[2])}
-      [] p \in This.clients /\ message = <<"ClientDisconnect", "shutdown">> -> OnShutdownRequest(p)
+    CASE p \in This.clients /\ message = <<"ClientDisconnect", "shutdown">> -> OnShutdownRequest(p)
       [] OTHER -> {Model!OnMessage(s, p, message)} \cup Refusals(p, message)
 
 \* S9.1, S9.10. Not every scheduler tells a client that fell silent that nothing will come: S9.11 only says SHOULD.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rescind.messages import Message, Task
+from rescind.messages import GraphTask, Message, Task
 from rescind.scheduler_machine import SchedulerSettings
 
 
@@ -105,13 +105,15 @@ class Scenario:
 
     @property
     def names(self) -> dict[bytes, str]:
-        """The names of its tasks, by task id."""
+        """The names of its tasks and graphs, by task id."""
         tasks: dict[bytes, str] = {}
         for client in self.clients:
             if isinstance(client, ClientPlan):
                 tasks |= {task_id(task): task for task in client.submits}
             else:
-                tasks |= {each.task_id: each.task_id.decode() for each in client.script if isinstance(each, Task)}
+                submitted = [each for each in client.script if isinstance(each, Task | GraphTask)]
+                nodes = [node for each in submitted if isinstance(each, GraphTask) for node in each.graph]
+                tasks |= {each.task_id: each.task_id.decode() for each in (*submitted, *nodes)}
         return tasks
 
 

@@ -71,6 +71,13 @@ class Run:
         """How many records are held against the model."""
         return sum(len(lane.steps) for lane in self.lanes)
 
+    @property
+    def has_graphs(self) -> bool:
+        """Whether a client submits a graph, which the model leaves out."""
+        return any(
+            step.said[0] == "GraphTask" and step.peer.startswith("C") for lane in self.lanes for step in lane.steps
+        )
+
     def allow_any_limit_of_losses(self) -> None:
         """Of another scheduler it is not known after how many losses it gives a task up (S9.4)."""
         losses = sum(

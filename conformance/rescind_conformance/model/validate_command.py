@@ -108,8 +108,8 @@ def validate_command(
             else:
                 recorded = _record(subject, case, jobs, console, outside=outside)
                 runs = [one.run for one in recorded if one.run is not None]
-            passed_over = [run for run in runs if run.length > MOST_RECORDS]
-            validated = _validate(validator, [run for run in runs if run.length <= MOST_RECORDS], console)
+            passed_over = [run for run in runs if _why_not(run)]
+            validated = _validate(validator, [run for run in runs if not _why_not(run)], console)
         finally:
             validator.stop()
             validator.close()
@@ -135,6 +135,13 @@ def _read(path: Path, limited: bool) -> Run:
         fail(f"{path} has no record of a scheduler, or of one of its peers")
     run.limited = limited
     return run
+
+
+def _why_not(run: Run) -> str:
+    """Why a run is not held against the model, "" if it is."""
+    if run.has_graphs:
+        return "graphs, which the model leaves out"
+    return f"{_count(run.length, 'record')} would take TLC minutes" if run.length > MOST_RECORDS else ""
 
 
 def _record(subject: str, case: str | None, jobs: int | None, console: Console, *, outside: bool) -> list[RecordedCase]:
@@ -234,7 +241,7 @@ def _tell_left_out(
         if one.undecided:
             typer.echo(f"Not decided: {one.run.name}: too many orders are possible.")
     for run in passed_over:
-        typer.echo(f"Passed over: {run.name}: {_count(run.length, 'record')} would take TLC minutes.")
+        typer.echo(f"Passed over: {run.name}: {_why_not(run)}.")
     reasons: dict[str, list[str]] = {}
     for without in recorded:
         if without.run is None:

@@ -178,7 +178,7 @@ def cancel(books: Books, graph: GraphBook, message: TaskCancel) -> None:
 
 def on_owners_cancel(books: Books, task_id: bytes, task: TaskBook, message: TaskCancel, *, by: str = "") -> None:
     """Of a task that is held. `by`: the requirement that makes it, where it is not the task's own."""
-    if not (task.round == "owner" and task.forced):
+    if task.graph and not (task.round == "owner" and task.forced):
         task.asked_force = message.force
     if task.doubtful:
         task.asked_in_doubt = True

@@ -269,6 +269,8 @@ class LazyWalk(SchedulerWalk):
 
     def __init__(self, pick: Pick, fault: Fault[scheduler.Instruction] | None = None) -> None:
         self._held_back: list[tuple[str, Message, str]] = []
+        self._together: dict[bytes, set[bytes]] = {}
+        """The ids that were in one graph with an id."""
         super().__init__(pick, fault)
 
     def step(self) -> None:
@@ -283,6 +285,13 @@ class LazyWalk(SchedulerWalk):
     @property
     def at_rest(self) -> bool:
         return not self._held_back
+
+    def _take(self, sender: str, message: Message) -> None:
+        if isinstance(message, GraphTask):
+            ids = {message.task_id, *message.targets, *(node.task_id for node in message.graph)}
+            ids = ids.union(*(self._together.get(task_id, ()) for task_id in ids))
+            self._together |= dict.fromkeys(ids, ids)
+        super()._take(sender, message)
 
     def _say(self, to: str, message: Message, cause: str) -> None:
         self._held_back.append((to, message, cause))
@@ -315,8 +324,12 @@ class LazyWalk(SchedulerWalk):
                 continue
             to, held_back, _ = one
             assigns = isinstance(held_back, Task) and to == sender
-            if ends or assigns or (message is not None and _same_task(held_back, message)):
+            if ends or assigns or (message is not None and self._may_concern(held_back, message)):
                 self._release(one)
+
+    def _may_concern(self, one: Message, other: Message) -> bool:
+        together = self._together.get(getattr(other, "task_id", b""), ())
+        return _same_task(one, other) or getattr(one, "task_id", None) in together
 
 
 def _same_task(one: Message, other: Message) -> bool:
@@ -347,3 +360,7 @@ class GraphWalk(SchedulerWalk):
             tasks.append(Task(self._pick(IDS)))
         targets = tuple(node for node in nodes if self._pick((True, False, False)))
         self._take(client, GraphTask(graph_id, b"", targets, tuple(reversed(tasks))))
+
+
+class LazyGraphWalk(GraphWalk, LazyWalk):
+    """Clients submit graphs to the lazy scheduler."""

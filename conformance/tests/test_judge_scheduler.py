@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from judge_scheduler_faults import FAULTS, Late, SchedulerFault
-from judge_scheduler_walks import IDS, NAMES, PEERS, GraphWalk, LazyWalk, SchedulerWalk
+from judge_scheduler_walks import IDS, NAMES, PEERS, GraphWalk, LazyGraphWalk, LazyWalk, SchedulerWalk
 from judge_traces import Trace, load_traces
 from judge_walks import Pick, words
 
@@ -156,7 +156,9 @@ def live(walk: SchedulerWalk, steps: int) -> Found | None:
     return None
 
 
-@pytest.mark.parametrize("make", [SchedulerWalk, LazyWalk, GraphWalk], ids=["reference", "lazy", "graphs"])
+@pytest.mark.parametrize(
+    "make", [SchedulerWalk, LazyWalk, GraphWalk, LazyGraphWalk], ids=["reference", "lazy", "graphs", "lazy-graphs"]
+)
 def test_lawful_schedulers_are_not_accused(make: Callable[[Pick], SchedulerWalk]) -> None:
     for seed in range(WALKS):
         found = live(make(random.Random(seed).choice), 20 + seed % 70)

@@ -72,6 +72,8 @@ class Books:
     refused_to_close: bool = field(default=False, compare=False)
     ended: list[tuple[bytes, Message, str]] = field(default_factory=list, compare=False)
     """Nodes that have ended in this step, how, and whose message has caused it."""
+    may_have_died: list[bytes] = field(default_factory=list, compare=False)
+    """Nodes that were lost with their worker in this step: they wait, or end as `failedWorkerDied` (S9.3)."""
     own_peers: dict[str, None] = field(default_factory=dict, compare=False)
     """Entries that were changed since `settle`: no copy shares them."""
     own_tasks: dict[bytes, None] = field(default_factory=dict, compare=False)
@@ -158,6 +160,8 @@ class Books:
     def open(self, owner: str, message: Task) -> TaskBook:
         """A new entry."""
         self.own_tasks[message.task_id] = None
+        if message.task_id in self.graphs:
+            self.graphs[message.task_id].replaced = True
         task = self.tasks[message.task_id] = TaskBook(owner, message)
         return task
 
@@ -344,6 +348,8 @@ class Books:
             self._end_in_loss(task_id, task, TaskResult(task_id, TaskResultType.FAILED_WORKER_DIED), "S9.4")
         else:
             self._wait(task_id, task, "S9.3")
+            if task.graph and task.stage == "held":
+                self.may_have_died.append(task_id)
 
     def _end_in_loss(self, task_id: bytes, task: TaskBook, terminal: Message, requirement: str) -> None:
         """As `end`, in the one step that a loss is (S9.5)."""

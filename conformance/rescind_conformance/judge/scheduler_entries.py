@@ -149,6 +149,8 @@ class GraphBook:
     """Its nodes that have not ended."""
     results: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
     """The payloads of those that succeeded."""
+    replaced: bool = False
+    """Its id was used again since, for a task (M5)."""
     asked: bool = False
     """A round of the whole graph is open."""
     canceled: bool = False

@@ -26,6 +26,8 @@ from rescind_conformance.judge.scheduler_entries import GraphBook, TaskBook
 SUCCESS, DIED = TaskResultType.SUCCESS, TaskResultType.FAILED_WORKER_DIED
 _ANSWERS_LATER = ("S2.1", "S2.2", "S12.15")
 """By these a TaskCancel for what has ended is answered."""
+ENDS = ("S12.14", "S12.18")
+"""By these the graph's own message comes after those of its nodes."""
 Needs = Mapping[bytes, tuple[bytes, ...]]
 
 
@@ -105,15 +107,15 @@ def take_for_unclear(books: Books, owner: str, message: GraphTask) -> None:
     for task_id in (message.task_id, *(node.task_id for node in message.graph)):
         if in_use(books, task_id):
             task, held = books.task(task_id), books.graphs.get(task_id)
-            if task is not None and task.stage == "held" and task.owner == owner:
+            if task is not None and task.stage == "held" and (task.owner == owner or _may_not_be_there(books, task)):
                 books.give_up(task_id, task)
             if held is not None and held.owner == owner:
                 books.give_up_graph(held)
-    new = replace(message, graph=tuple(node for node in message.graph if not in_use(books, node.task_id)))
+    new = [node for node in message.graph if _is_free_or_unclear(books, node.task_id)]
     if not in_use(books, message.task_id):
-        books.give_up_graph(_open(books, owner, new))
+        books.give_up_graph(_open(books, owner, replace(message, graph=tuple(new))))
         return
-    for node in new.graph:
+    for node in new:
         books.give_up(node.task_id, books.open(owner, node))
 
 
@@ -160,6 +162,18 @@ def _answered(books: Books, owner: str, message: GraphTask) -> list[bytes]:
         for target in dict.fromkeys(message.targets)
         if 0 < len(target) <= MAX_TASK_ID_BYTES and target != message.task_id and not holds(books, owner, target)
     ]
+
+
+def _is_free_or_unclear(books: Books, task_id: bytes) -> bool:
+    """Whether there is no task under an id, nor a graph but one of which nothing is known."""
+    graph = books.graphs.get(task_id)
+    return not in_use(books, task_id) or (task_id not in books.tasks and graph is not None and graph.stage == "unclear")
+
+
+def _may_not_be_there(books: Books, task: TaskBook) -> bool:
+    """Whether it cannot be told if a task is held, since who has submitted it may be no client."""
+    owner = books.look(task.owner)
+    return task.doubtful and not (owner.role == "client" and owner.sure and not owner.vague)
 
 
 def _may_be_refused(books: Books, graph: GraphBook) -> bool:
@@ -245,6 +259,11 @@ def _leave_open_what_ends_differently(books: Books) -> None:
     for task_id, terminal, _ in books.ended:
         task = books.tasks[task_id]
         ends.setdefault(task.graph, set()).add((_of(terminal, b""), task.asked_force))
+    for task_id in books.may_have_died:
+        graph_id = books.tasks[task_id].graph
+        if graph_id in ends:
+            ends[graph_id].add(DIED)
+    books.may_have_died.clear()
     for graph_id, kinds in ends.items():
         if len(kinds) > 1 and graph_id in books.graphs:
             books.give_up_graph(books.graphs[graph_id])
@@ -320,11 +339,15 @@ def _of(message: Message, task_id: bytes) -> Message:
     return replace(message, task_id=task_id)
 
 
-def still_due_before(books: Books, graph: GraphBook) -> Due | None:
-    """The first terminal message of a node, or answer to a target, that has to come before the graph's own."""
-    for task_id in dict.fromkeys((*(node.task_id for node in graph.message.graph), *graph.message.targets)):
+def still_due_before(books: Books, graph: GraphBook, last: Due) -> Due | None:
+    """The first terminal message of a node, or answer to a target, that has to come before the graph's own, `last`."""
+    refuses = last.requirement not in ENDS
+    for task_id in graph.message.targets if refuses else needs_of(graph.message):
+        if task_id in books.graphs:
+            continue  # its id was used again (M5): what is due may be of that graph
         for due in books.dues.by_task.get(task_id, ()):
             answers = due.requirement in _ANSWERS_LATER or due.message == TaskCancelConfirm(task_id, CANCEL_FAILED)
-            if due.to == graph.owner and not due.optional and not answers and not isinstance(due.message, TaskLog):
+            other = due.requirement != "S12.2" if refuses else answers or isinstance(due.message, TaskLog)
+            if due.to == graph.owner and not due.optional and not other:
                 return due
     return None

@@ -99,7 +99,7 @@ def _on_task(books: Books, sender: str, peer: PeerBook, message: Task) -> None:
     peer.role = peer.role or "client"
     graph = books.graphs.get(task_id)
     if graph is not None and graph.stage != "over" and not peer.lost:
-        _on_task_under_id_of_graph(books, sender, graph, message)
+        _on_task_under_id_of_graph(books, sender, peer, graph, message)
         return
     if task is not None and task.doubtful and task.owner != sender and not _is(books.look(task.owner), "client"):
         books.give_up(task_id, task)  # whether it is held at all, nobody knows
@@ -128,9 +128,11 @@ def _on_task(books: Books, sender: str, peer: PeerBook, message: Task) -> None:
         books.submit(sender, message)
 
 
-def _on_task_under_id_of_graph(books: Books, sender: str, graph: GraphBook, message: Task) -> None:
+def _on_task_under_id_of_graph(books: Books, sender: str, peer: PeerBook, graph: GraphBook, message: Task) -> None:
     refusal = TaskCancelConfirm(message.task_id, NOT_FOUND)
-    if graph.stage == "unclear" or graphs.is_unclear(books, graph.message):
+    if peer.vague and graph.owner != sender:
+        books.owe(sender, refusal, "S1.3", sender, optional=True)
+    elif graph.stage == "unclear" or graphs.is_unclear(books, graph.message):
         books.owe(sender, refusal, "S1.3", sender, optional=True)
         books.give_up_graph(graph)
         if message.task_id not in books.tasks:
@@ -190,7 +192,7 @@ def _on_cancel(books: Books, sender: str, peer: PeerBook, message: TaskCancel) -
         _tempt_worker(books, sender, peer, [task_id])
         if task is not None:
             task.tempting |= _effects_of_cancel(task, message, "S9.6" if peer.lost else "S11.3")
-    elif task_id in books.graphs and (task is None or task.stage == "over"):
+    elif task_id in books.graphs and (task is None or (task.stage == "over" and not books.graphs[task_id].replaced)):
         _on_cancel_of_graph(books, sender, peer, books.graphs[task_id], message)
     elif task is not None and task.owner == sender and task.stage in ("held", "unclear"):
         if peer.vague or peer.role == "worker":
@@ -294,7 +296,7 @@ def _on_confirm(books: Books, holder: str, task_id: bytes, task: TaskBook, messa
     elif task.round == "move":
         books.give_back(task_id, task)
         task.tempting[to_owner] = "S7.2"
-        if books.closing:
+        if books.closing and task.stage == "held":
             canceled = TaskCancelConfirm(task_id, CANCELED)
             books.end(task_id, canceled, "S9.10", cause=holder, never_again="S9.10")
     else:

@@ -17,7 +17,7 @@ from rescind_conformance.judge.scheduler_books import CANCEL_FAILED, CANCELED, N
 from rescind_conformance.judge.scheduler_dues import Due, effect_of
 from rescind_conformance.judge.scheduler_entries import GraphBook, PeerBook, TaskBook
 from rescind_conformance.judge.scheduler_findings import Findings
-from rescind_conformance.judge.scheduler_graphs import refused, still_due_before
+from rescind_conformance.judge.scheduler_graphs import ENDS, refused, still_due_before
 from rescind_conformance.judge.scheduler_received import DISPATCH
 
 DIED = TaskResultType.FAILED_WORKER_DIED
@@ -144,8 +144,9 @@ class TaskRules(Findings):
         task = books.task(task_id)
         owed = books.dues.owed(to, message)
         due = books.dues.take(to, message)
-        if task_id in books.graphs and (task is None or task.stage == "over"):
-            self._on_told_of_graph(to, books.graphs[task_id], message, due, said)
+        graph = books.graphs.get(task_id)
+        if graph is not None and (task is None or (task.stage == "over" and not graph.replaced)):
+            self._on_told_of_graph(to, graph, message, due, said)
             return
         if due is not None:
             if owed and owed[0] is not due and not due.optional:
@@ -190,12 +191,11 @@ class TaskRules(Findings):
             self._break(due.requirement, f"{said}, not {self._words(due.message)}")
         if due.refuses:
             refused(books, graph)
-        before = still_due_before(books, graph) if due.message == message and to == graph.owner else None
+        before = still_due_before(books, graph, due) if due.message == message and to == graph.owner else None
         last = _kind_of_confirm(message) != CANCEL_FAILED
         if before is not None and last and not due.optional:
-            self._break(
-                "S12.14" if due.requirement == "S12.14" else "S12.2", f"{said} before {self._words(before.message)}"
-            )
+            wanted = due.requirement if due.requirement in ENDS else "S12.2"
+            self._break(wanted, f"{said} before {self._words(before.message)}")
             books.dues.late(before)
 
     def _discharge(self, to: str, task_id: bytes, task: TaskBook | None, message: Message, due: Due) -> None:
@@ -204,6 +204,8 @@ class TaskRules(Findings):
         own = isinstance(due.message, TaskResult) and due.requirement == "S9.4"
         if own and _kind(message) != _kind(due.message):
             self._break("S9.4", f"sends {to} {self._words(message)}, not {self._words(due.message)}")
+        elif due.requirement == "S12.9" and task is not None and task.losses and _kind(message) == DIED:
+            pass  # it came back from a lost worker, and may not run again: S9.3
         elif due.requirement.startswith("S12.") and due.message != message:
             self._break(due.requirement, f"sends {to} {self._words(message)}, with other fields than it should have")
         elif not own and due.message != message:

@@ -64,6 +64,9 @@ def scheduler(
     max_tasks_per_client: Annotated[
         int, typer.Option(min=1, help="Tasks that a client may have at once; what is beyond is refused.")
     ] = 1_000_000,
+    max_nodes_per_graph: Annotated[
+        int, typer.Option(min=1, help="Tasks in one graph; a graph with more is refused.")
+    ] = 10_000,
     max_peers: Annotated[int, typer.Option(min=1, help="Clients, and workers, that are served at once.")] = 10_000,
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds that workers have to leave in an orderly shutdown.")
@@ -104,6 +107,7 @@ def scheduler(
         worker_timeout=worker_timeout,
         max_attempts=max_attempts,
         max_tasks_per_client=max_tasks_per_client,
+        max_nodes_per_graph=max_nodes_per_graph,
         max_peers=max_peers,
         accept_shutdown=accept_shutdown,
     )

@@ -16,6 +16,8 @@ class SchedulerSettings:
     max_attempts: int = 3
     """Workers that a task may be lost with before its owner is told failedWorkerDied (S9.4)."""
     max_tasks_per_client: int = 1_000_000
+    max_nodes_per_graph: int = 10_000
+    """A GraphTask is handled in one step, in which nobody else is served: so many tasks take about 0.2 seconds."""
     max_peers: int = 10_000
     remembered_lost_peers: int = 4096
     """How many lost peers' routing ids are still refused (S9.6, S9.8)."""

@@ -186,6 +186,9 @@ class SchedulerMachine(SchedulerTasks):
         client = self._client_of(event)
         if client is None:
             return
+        if len(event.message.graph) > self._settings.max_nodes_per_graph:
+            self._refuse(event, "too many tasks in a graph")  # S11.5
+            return
         try:
             graph = plan(event.message, event.sender)
         except BadGraph as error:

@@ -242,6 +242,16 @@ def test_nodes_count_towards_the_limit() -> None:
     assert system.heard(b"C1") == [confirm(b"T1", NOT_FOUND)]
 
 
+def test_a_graph_may_have_so_many_nodes() -> None:
+    system = System(SchedulerSettings(max_nodes_per_graph=2))
+    system.say(b"C1", graph({b"X": (), b"Y": (), b"Z": ()}, b"X", name=b"H"))
+    assert system.heard(b"C1") == [confirm(b"X", NOT_FOUND), confirm(b"H", NOT_FOUND)]
+    assert system.dropped == ["too many tasks in a graph"]
+    system.say(b"C1", graph(CHAIN, b"B"))
+    assert len(CHAIN) == 2
+    assert system.heard(b"C1") == []
+
+
 def test_workers_and_lost_clients_submit_no_graphs() -> None:
     system = System()
     system.worker()

@@ -181,7 +181,10 @@ class TaskRules(Findings):
         owed = books.dues.owed(to, message)
         if due is None and graph.stage != "unclear":
             refusal = _kind_of_confirm(message) == CANCEL_FAILED
-            wanted = "S2.4" if to != graph.owner else owed[0].requirement if owed else "S12.13" if refusal else "S12.14"
+            lost = books.look(to).lost
+            wanted = (
+                "S2.4" if to != graph.owner else owed[0].requirement if owed else "S12.13" if refusal else ENDS[lost]
+            )
             self._break(self._reacts(to) or wanted, f"{said}, for which there is no reason")
             if to == graph.owner:
                 books.give_up_graph(graph)

@@ -24,7 +24,7 @@ FAULTS: Final = (
 )
 """What may go wrong, and with whom."""
 
-_OF_NODES: Final = frozenset(
+OF_NODES: Final = frozenset(
     {("scheduler", "waiting", event) for event in ("ready", "skip", "cancel", "cancel, force", "owner lost", "close")}
     | {("scheduler", "queued", "skip")}
 )
@@ -34,7 +34,7 @@ NEVER: Final = frozenset(
         ("scheduler", "forcing", "cancelFailed"),
         ("worker", "ending", "cancel"),
         ("worker", "ending", "cancel, force"),
-        *_OF_NODES,
+        *OF_NODES,
     }
 )
 """Rows that nobody takes while all keep to SPEC.md; README.md says why."""

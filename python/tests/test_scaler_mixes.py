@@ -115,6 +115,12 @@ def test_real_functions_run_and_nothing_stays(
             assert "in fail" in "".join(traceback.format_exception(failure.value))
             assert submitter.submit(len, bytes(10_000_000)).result(HANG) == 10_000_000
             assert list(submitter.map(add, range(20), range(20))) == list(range(0, 40, 2))
+            graph = {"x": 1, "a": (add, "x"), "b": (add, "a"), "c": (add, "a", "x"), "d": (add, "b", "c")}
+            assert submitter.get(graph, keys=["d", "b", "x"]) == {"d": 33, "b": 21, "x": 1}
+            failing = submitter.get({**graph, "a": (fail, "x")}, keys=["b", "d"], block=False)
+            for future in failing.values():
+                with pytest.raises(KeyError):
+                    future.result(HANG)
             notes = [tmp_path / f"runs-{number}" for number in range(2)]
             running = [submitter.submit(note_and_stay, str(note), bytes(10_000)) for note in notes]
             waiting = [submitter.submit(add, number, 2) for number in range(4)]

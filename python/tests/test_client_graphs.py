@@ -311,6 +311,7 @@ def test_one_error_of_several_futures(client: Client, played: Played, reads_firs
         with pytest.raises(TypeError, match="bad operand"):
             future.result(HANG)
     played.end(TaskResultType.FAILED)
+    Deletions(client).wait_for_store(played.scheduler, objects=1)
     for future in futures:
         raised = future.exception(HANG)
         assert isinstance(raised, TypeError)

@@ -82,17 +82,25 @@ class ClientGraph:
         for name in names:
             self.world.expect_state(self.nodes[name], requirement, settled=False)
 
+    def let_it_release(self) -> None:
+        """Fence; and where that can be seen wait until the client has released what was to go by then."""
+        world = self.world
+        if "release" not in world.features:
+            world.fence()
+            return
+        later = world.payload("nobody's result")
+        world.send(TaskResult(new_task_id(), results=(later,)))
+        world.fence()
+        world.wait_a_moment_for_release(later)
+
     def expect_kept(self, what: str, object_ids: Sequence[bytes], requirement: str = "C13.2") -> None:
         """Check that these objects are still stored when the client has handled all that was sent to it, and has done
         what it does of that (feature `release`).
         """
         world = self.world
         world.needs("release")
-        later = world.payload("nobody's result")
-        world.send(TaskResult(new_task_id(), results=(later,)))
         with world.unresponsive_means(requirement):
-            world.fence()
-        world.wait_a_moment_for_release(later)
+            self.let_it_release()
         for object_id in object_ids:
             stored = world.ask("stored", "", object_id=object_id.hex())["returned"]
             world.check(requirement, stored, f"{what} is still stored", "it is not")
@@ -106,7 +114,7 @@ def numbered(shape: Shape, number: int) -> Shape:
 def submit_graph(world: ClientWorld, *targets: str, shape: Shape = DIAMOND) -> ClientGraph:
     """Have the client submit a graph, and take its GraphTask (feature `graphs`)."""
     world.needs("graphs")
-    answer = world.ask("graph", _told(shape, targets), **_fields(shape, targets))
+    answer = world.ask("graph", _told(shape, targets), "C13.4", **_fields(shape, targets))
     graphs = [one for one in world.names.values() if one.startswith("G")]
     name = f"G{len(graphs) + 1}"
 

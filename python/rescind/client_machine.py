@@ -235,8 +235,8 @@ class ClientMachine:
 
     def _on_message(self, message: Message) -> None:
         match message:
-            case TaskResult():
-                self._on_result(message)
+            case TaskResult(task_id):
+                self._on_result(task_id, message)
             case TaskCancelConfirm(task_id, confirm_type):
                 given = _ANSWERS.get(confirm_type) if isinstance(confirm_type, CancelConfirmType) else None
                 if given is None:
@@ -262,21 +262,19 @@ class ClientMachine:
             case _:
                 self._out.append(Dropped("not for a client", getattr(message, "task_id", b"")))
 
-    def _on_result(self, result: TaskResult) -> None:
-        task_id = result.task_id
+    def _on_result(self, task_id: bytes, result: TaskResult) -> None:
         if task_id in self._graphs:
             self._end_graph(task_id)
             if result.results:
                 self._out.append(ReleaseResult(result))
         elif self._apply(task_id, FutureInput.RESULT, result):
-            pass
+            return
         elif not self._is_inner(task_id):
             # C9.2: dropped, and yet nothing is left behind.
             self._discard(result)
             self._out.append(Dropped("result of an unknown task", task_id))
         elif result.result_type != TaskResultType.SUCCESS:
-            self._discard(result)
-        # C13.2: the result of an inner node is the scheduler's to release.
+            self._discard(result)  # a success is the scheduler's to release (C13.2)
 
     def _submit_graph(self, graph: GraphTask) -> None:
         nodes = tuple(task.task_id for task in graph.graph)

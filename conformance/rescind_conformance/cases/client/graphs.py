@@ -88,13 +88,15 @@ def refused(world: ClientWorld) -> None:
 
 @case("C2.4", title="one error of several targets")
 def one_error(world: ClientWorld) -> None:
-    """A fails, and B and D with it: each of them raises A's error, whichever is read first."""
+    """A fails, and B and D with it: each of them raises A's error, though the other was read before."""
     graph = running_graph(world)
-    graph.fail_with(world.payload("A is broken", error=True), "A", "B", "C", "D")
+    error = world.payload("A is broken", error=True)
+    for names in (("A", "B"), ("C", "D")):
+        graph.fail_with(error, *names)
+        world.expect_settled(graph.nodes[names[1]], "finished", "C2.4")
+        world.expect_result(graph.nodes[names[1]], "error", "C2.4", text="A is broken")
+        graph.let_it_release()
     graph.end(FAILED)
-    for name in ("D", "B"):
-        world.expect_settled(graph.nodes[name], "finished", "C2.4")
-        world.expect_result(graph.nodes[name], "error", "C2.4", text="A is broken")
 
 
 # --- payloads
@@ -163,13 +165,18 @@ def late_stays(world: ClientWorld) -> None:
 
 @case("C13.2", title="an error goes when every future has shown it")
 def error_of_several(world: ClientWorld) -> None:
-    """B and D have the same error. B is read, and the graph ends: D can be read all the same. Then the error goes."""
+    """B and D have the same error. When B has been read it stays for D; when D has been, and the graph has ended, it
+    goes.
+    """
     world.needs("release")
     graph = running_graph(world)
     error = world.payload("A is broken", error=True)
-    graph.fail_with(error, "A", "B", "C", "D")
+    graph.fail_with(error, "A", "B")
     world.expect_settled(graph.nodes["B"], "finished", "C2.4")
     world.expect_result(graph.nodes["B"], "error", "C13.2")
+    graph.expect_kept("the error of A", [error])
+    graph.fail_with(error, "C", "D")
+    world.expect_settled(graph.nodes["D"], "finished", "C2.4")
     graph.end(FAILED)
     world.expect_result(graph.nodes["D"], "error", "C13.2", text="A is broken")
     world.expect_released(error, "C13.2")

@@ -35,8 +35,8 @@ from rescind.messages import (
     TaskResult,
     TaskResultType,
 )
+from rescind_conformance.judge import client_graphs
 from rescind_conformance.judge.client_books import Call, Future, Stage
-from rescind_conformance.judge.client_graphs import Graph, asked_for, book_of, graph_of, ids_of, is_inner
 from rescind_conformance.judge.client_words import OUTCOMES, because, words_of
 from rescind_conformance.judge.peer import PeerJudge
 from rescind_conformance.judge.records import EventKind, EventRecord, Record
@@ -87,7 +87,7 @@ class ClientJudge(PeerJudge):
         """Those that are not settled."""
         self._settled: dict[bytes, bool] = {}
         """Whether it is cancelled."""
-        self._graphs: dict[bytes, Graph] = {}
+        self._graphs: dict[bytes, client_graphs.Graph] = {}
         """Those whose terminal message has not come."""
         self._calls: dict[int, Call] = {}
         self._owed: dict[bytes, str] = {}
@@ -117,7 +117,7 @@ class ClientJudge(PeerJudge):
             case TaskResult(task_id) if task_id in self._graphs:
                 self._end_graph(task_id)
                 self._without_effect = "C13.1"
-            case TaskResult(task_id) if is_inner(self._graphs, task_id):
+            case TaskResult(task_id) if client_graphs.is_inner(self._graphs, task_id):
                 if message.result_type != TaskResultType.SUCCESS:
                     self._owe(task_id, "C13.2", bool(message.results))
                 self._without_effect = "C13.1"
@@ -151,7 +151,7 @@ class ClientJudge(PeerJudge):
         future = self._futures.get(task_id)
         if kind not in set(CancelConfirmType):
             self._without_effect = "M6"
-        elif task_id in self._graphs or is_inner(self._graphs, task_id):
+        elif task_id in self._graphs or client_graphs.is_inner(self._graphs, task_id):
             if task_id in self._graphs and kind != CancelConfirmType.CANCEL_FAILED:
                 self._end_graph(task_id)
             self._without_effect = "C13.1"
@@ -209,7 +209,7 @@ class ClientJudge(PeerJudge):
     def _owe(self, task_id: bytes, requirement: str, payload: bool) -> None:
         if not payload or not self._sees(EventKind.RESULT_RELEASED):
             return
-        graph = graph_of(self._graphs, task_id)
+        graph = client_graphs.graph_of(self._graphs, task_id)
         if graph is not None:
             graph.kept += (task_id,)
         else:
@@ -235,7 +235,8 @@ class ClientJudge(PeerJudge):
                 self._on_settled(record.task, record.outcome == "cancelled")
             case EventKind.RESULT_RELEASED:
                 self._owed.pop(record.task, None)
-                if graph_of(self._graphs, record.task) is not None:
+                goes_on = client_graphs.take_released(self._graphs, record.task)
+                if goes_on and self._sees(EventKind.DISCONNECT_CALLED, EventKind.SCHEDULER_LOST):
                     self._break("C13.2", f"releases a result of {self._name(record.task)}, whose graph has not ended")
             case EventKind.DISCONNECT_CALLED:
                 self._lose("C10.1")
@@ -322,26 +323,28 @@ class ClientJudge(PeerJudge):
                 self._lose("C10.1")
 
     def _on_graph(self, message: GraphTask, said: str) -> None:
-        if not can_run(message):
-            self._break("C13.4", f"{said} that no scheduler can run")
-        elif any(map(self._has_used, ids_of(message))):
-            self._break("C13.4", f"{said} with an id that it has used before")
-        else:
-            self._graphs[message.task_id] = book_of(message)
+        if can_run(message) and not any(map(self._has_used, client_graphs.ids_of(message))):
+            self._graphs[message.task_id] = client_graphs.book_of(message)
             self._futures.update({task_id: Future() for task_id in message.targets})
             return
-        for task_id in ids_of(message):
+        why = "with an id that it has used before" if can_run(message) else "that no scheduler can run"
+        self._break("C13.4", f"{said} {why}")
+        for task_id in client_graphs.ids_of(message):
             self._futures.setdefault(task_id, Future(Stage.UNCLEAR))
 
     def _has_used(self, task_id: bytes) -> bool:
-        known = task_id in self._futures or task_id in self._settled or task_id in self._graphs
-        return known or is_inner(self._graphs, task_id)
+        return any(
+            task_id in one
+            for one in (self._futures, self._settled, self._graphs, *client_graphs.inner_of(self._graphs))
+        )
 
     def _on_asked(self, task_id: bytes, force: bool, said: str) -> None:
-        if (target := asked_for(self._graphs, self._futures, self._calls.values(), task_id)) is not None:
-            if task_id not in self._graphs:
-                self._break("C13.3", f"{said}, which is no target, for the cancel() of {self._name(target)}")
-            task_id = target
+        targets = client_graphs.asked_for(self._graphs, self._futures, self._calls.values(), task_id)
+        if targets and task_id not in self._graphs:
+            self._break("C13.3", f"{said}, which is no target, for the cancel() of {self._name(targets[0])}")
+        if len(targets) > 1:
+            client_graphs.leave_unclear(self._futures, self._calls.values(), targets)
+        task_id = targets[0] if targets else task_id
         future = self._futures.get(task_id)
         waiting = [call for call in self._waiting(task_id) if call.asks]
         if task_id in self._settled and self._sees(EventKind.SETTLED):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from rescind.messages import GraphTask
@@ -36,7 +36,20 @@ def graph_of(graphs: Graphs, task_id: bytes) -> Graph | None:
 
 def is_inner(graphs: Graphs, task_id: bytes) -> bool:
     """Whether it is a node of a graph that goes on, and no target."""
-    return any(task_id in one.inner for one in graphs.values())
+    return any(task_id in one for one in inner_of(graphs))
+
+
+def inner_of(graphs: Graphs) -> Iterable[tuple[bytes, ...]]:
+    """The nodes that are no targets, of each graph."""
+    return (one.inner for one in graphs.values())
+
+
+def take_released(graphs: Graphs, task_id: bytes) -> bool:
+    """Payloads of a result of this task are released. Whether it is a node of a graph that goes on."""
+    graph = graph_of(graphs, task_id)
+    if graph is not None:
+        graph.kept = tuple(each for each in graph.kept if each != task_id)
+    return graph is not None
 
 
 def ids_of(message: GraphTask) -> Iterable[bytes]:
@@ -44,16 +57,25 @@ def ids_of(message: GraphTask) -> Iterable[bytes]:
     return message.task_id, *(node.task_id for node in message.graph)
 
 
-def asked_for(graphs: Graphs, futures: Mapping[bytes, Future], calls: Iterable[Call], task_id: bytes) -> bytes | None:
-    """The target whose `cancel()` a TaskCancel is for that has the id of its graph, or of a node that is no target.
+def asked_for(graphs: Graphs, futures: Mapping[bytes, Future], calls: Iterable[Call], task_id: bytes) -> list[bytes]:
+    """The targets that a TaskCancel may be for which has the id of their graph, or of another node of it.
 
-    None if there is none that waits for one, or the id is another.
+    With the id of the graph it is for one that a `cancel()` waits for; where that is not one alone it may be for any
+    that runs. With the id of another node it is only known to be for those that are waited for. Empty for other ids.
     """
     graph = graphs.get(task_id) or graph_of(graphs, task_id)
     if graph is None or task_id in graph.targets:
-        return None
+        return []
+    running = [each for each in graph.targets if each in futures and futures[each].stage is Stage.RUNNING]
+    asking = {call.task for call in calls if call.asks}
+    waiting = [each for each in running if each in asking]
+    return waiting if len(waiting) == 1 or task_id not in graphs else running
+
+
+def leave_unclear(futures: Mapping[bytes, Future], calls: Iterable[Call], targets: Collection[bytes]) -> None:
+    """Nobody can tell whose round was opened: nothing about these targets is judged from here on."""
+    for each in targets:
+        futures[each].stage = Stage.UNCLEAR
     for call in calls:
-        future = futures.get(call.task)
-        if call.asks and call.task in graph.targets and future is not None and future.stage is Stage.RUNNING:
-            return call.task
-    return None
+        if call.task in targets:
+            call.answers = (False, True)

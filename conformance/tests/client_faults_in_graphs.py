@@ -33,7 +33,7 @@ def the_end_of_a_graph_cancels_its_targets() -> None:
 
 @fault
 def results_of_targets_are_released_when_they_are_read() -> None:
-    ResultKeeper.hold = lambda *_: None  # type: ignore[method-assign, assignment]
+    ResultKeeper.hold = lambda *_: None  # type: ignore[method-assign]
 
 
 @fault

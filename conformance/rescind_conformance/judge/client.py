@@ -333,10 +333,8 @@ class ClientJudge(PeerJudge):
             self._futures.setdefault(task_id, Future(Stage.UNCLEAR))
 
     def _has_used(self, task_id: bytes) -> bool:
-        return any(
-            task_id in one
-            for one in (self._futures, self._settled, self._graphs, *client_graphs.inner_of(self._graphs))
-        )
+        used = task_id in self._futures or task_id in self._settled or task_id in self._graphs
+        return used or client_graphs.is_inner(self._graphs, task_id)
 
     def _on_asked(self, task_id: bytes, force: bool, said: str) -> None:
         targets = client_graphs.asked_for(self._graphs, self._futures, self._calls.values(), task_id)

@@ -36,12 +36,7 @@ def graph_of(graphs: Graphs, task_id: bytes) -> Graph | None:
 
 def is_inner(graphs: Graphs, task_id: bytes) -> bool:
     """Whether it is a node of a graph that goes on, and no target."""
-    return any(task_id in one for one in inner_of(graphs))
-
-
-def inner_of(graphs: Graphs) -> Iterable[tuple[bytes, ...]]:
-    """The nodes that are no targets, of each graph."""
-    return (one.inner for one in graphs.values())
+    return any(task_id in one.inner for one in graphs.values())
 
 
 def take_released(graphs: Graphs, task_id: bytes) -> bool:

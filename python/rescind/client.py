@@ -125,11 +125,14 @@ class Client(concurrent.futures.Executor):
         session.check_usable()
         keys = list(keys)
         plan = call_graph.plan(graph, keys)
-        futures = self._submit_graph(plan, keys, capabilities or {})
+        futures: dict[str, Any] = self._submit_graph(plan, keys, capabilities or {})
         if not block:
-            return dict(futures)
+            return futures
+        results: dict[str, Any] = {}
         try:
-            return {key: future.result() for key, future in futures.items()}
+            for key in keys:
+                results[key] = futures[key].result()
+            return results
         except BaseException:
             session.cancel_soon(list(futures.values()))
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import subprocess
@@ -134,6 +135,11 @@ def test_real_functions_run_and_nothing_stays(
             submitter.disconnect()  # one task is still running
         wait_until(lambda: server.count() == 0, f"{server.count()} objects stay in the storage")
     assert server.count() == 0  # and none has come since
+
+
+def test_get_is_called_as_scalers_is() -> None:
+    ours, theirs = (inspect.signature(each.get).parameters.values() for each in (Client, scaler.Client))
+    assert [(one.name, one.kind, one.default) for one in ours] == [(one.name, one.kind, one.default) for one in theirs]
 
 
 LEAVES_ALL_BEHIND = """

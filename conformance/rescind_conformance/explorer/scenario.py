@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rescind.messages import Message, Task
+from rescind.messages import GraphTask, Message, Task
 from rescind.scheduler_machine import SchedulerSettings
 
 
@@ -37,6 +37,8 @@ class ClientPlan:
     """It may say good-bye."""
     drops: bool = False
     """Its connection may drop, or it may die: it says nothing more, and the scheduler takes it as lost later."""
+    graph: GraphTask | None = None
+    """It may submit this, before the tasks; each target has a future."""
 
 
 @dataclass(frozen=True, slots=True)

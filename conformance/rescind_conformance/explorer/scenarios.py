@@ -25,6 +25,7 @@ def _graph(*nodes: Task, targets: tuple[bytes, ...]) -> GraphTask:
 
 
 CHAIN = _graph(_node(T2, T1), _node(T1), targets=(T2,))
+CHAIN_OF_TARGETS = _graph(_node(T2, T1), _node(T1), targets=(T2, T1))
 
 _SCENARIOS = [
     Scenario(
@@ -225,6 +226,19 @@ _SCENARIOS = [
         "the owner of a graph dies in every state of it, and cancels its nodes before",
         (RawPlan((CHAIN, TaskCancel(T2, force=True), TaskCancel(T1)), shuffled=True, drops=True),),
         (WorkerPlan(late_finishes=1), WorkerPlan(comes=True)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "graph-client",
+        "a client cancels both targets of a graph, of which one reads the other, in both ways and up to a time limit",
+        (ClientPlan(graph=CHAIN_OF_TARGETS, cancels=_both("T1", "T2"), time_limits=("T1",)),),
+        (WorkerPlan(crashes=1), WorkerPlan(comes=True)),
+    ),
+    Scenario(
+        "graph-client-leaves",
+        "a client cancels the only target of a graph and leaves; a worker dies, and a rebalancing",
+        (ClientPlan(graph=CHAIN, cancels=_both("T2"), disconnects=True),),
+        (WorkerPlan(dies=True, late_finishes=1), WorkerPlan(comes=True)),
         SchedulerPlan(rebalances=1),
     ),
     Scenario(

@@ -111,3 +111,10 @@ class SaysGoodByeFirst(WorkerMachine):
         good_bye = Send(WorkerDisconnectNotification())
         instructions = [each for each in instructions if each != good_bye]
         return [good_bye, *instructions] if isinstance(event, Leave) else instructions
+
+
+class ReleasesForNodes(ClientMachine):
+    """Releases a result that it discards, though another node of its graph may read it."""
+
+    def _discard(self, result: Any) -> None:
+        self._out.append(ReleaseResult(result))

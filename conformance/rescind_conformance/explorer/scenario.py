@@ -112,6 +112,9 @@ class Scenario:
         for client in self.clients:
             if isinstance(client, ClientPlan):
                 tasks |= {task_id(task): task for task in client.submits}
+                if client.graph is not None:
+                    ids = (client.graph.task_id, *(node.task_id for node in client.graph.graph))
+                    tasks |= {each: each.decode() for each in ids}
             else:
                 tasks |= {each.task_id: each.task_id.decode() for each in client.script if isinstance(each, Task)}
         return tasks

@@ -13,6 +13,7 @@ from typing import Any
 from rescind.messages import Argument, ArgumentType, Task
 from rescind.payloads import argument_object_id, dump, function_object_id
 from rescind.store import ObjectStore, StoreFailed
+from rescind.task_flags import TaskFlags, priority_here
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +28,12 @@ _IDLE_FUNCTIONS = 256
 class CallStore:
     """Keeps the functions, arguments and results of one client. Thread-safe; its methods may block."""
 
-    def __init__(self, store: ObjectStore, owner: bytes) -> None:
-        """Keep objects in `store` for the client whose routing id is `owner`."""
+    def __init__(self, store: ObjectStore, owner: bytes, *, stream_output: bool = False) -> None:
+        """Keep objects in `store` for the client whose routing id is `owner`.
+
+        `stream_output`: tasks are to send what they write.
+        """
+        self._stream_output = stream_output
         self._store = store
         self._owner = owner
         self._lock = threading.Lock()
@@ -60,6 +65,7 @@ class CallStore:
         task = Task(
             task_id=uuid.uuid4().bytes,
             source=self._owner,
+            metadata=TaskFlags(priority=priority_here(), stream_output=self._stream_output).to_bytes(),
             func_object_id=function_id,
             function_args=tuple(Argument(ArgumentType.OBJECT_ID, each) for each in argument_ids),
         )

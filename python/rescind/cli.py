@@ -37,10 +37,12 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens
 def whole_app() -> typer.Typer:
     """Every command. The suite is imported here, because workers that it starts by the hundred do not need it."""
     from rescind_conformance.cli import app as conformance_app
+    from rescind_conformance.interop.command import interop
     from rescind_conformance.judge.command import check
 
     app.add_typer(conformance_app, name="conformance")
     app.command()(check)
+    app.command()(interop)
     return app
 
 

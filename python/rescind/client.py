@@ -42,14 +42,16 @@ class Client(concurrent.futures.Executor):
         heartbeat_interval: float = 2.0,
         scheduler_timeout: float = 60.0,
         connect_timeout: float = 10.0,
+        stream_output: bool = False,
     ) -> None:
         """Connect to the scheduler at `address`, a ZeroMQ endpoint such as `tcp://127.0.0.1:6378`.
 
         `name` becomes part of the routing id, for logs; by default it is the host's. Times are in
         seconds: between heartbeats (C12.1); of silence after which the scheduler is lost (C10.2); to wait
-        here for its first answer. Raises `ConnectionError` without one, `ValueError` for arguments that
-        cannot be, `rescind.store.UnsupportedStorage` or `StorageNotFound` if the payloads are where this
-        client cannot reach them.
+        here for its first answer. With `stream_output`, what tasks write to their standard output and standard
+        error is written to this process's, as it comes (S8.4). Raises `ConnectionError` without an answer,
+        `ValueError` for arguments that cannot be, `rescind.store.UnsupportedStorage` or `StorageNotFound` if
+        the payloads are where this client cannot reach them.
         """
         check_endpoint(address)
         name = socket.gethostname() if name is None else name
@@ -57,7 +59,11 @@ class Client(concurrent.futures.Executor):
         check_times(heartbeat_interval, scheduler_timeout)
         check_seconds("connect_timeout", connect_timeout)
         self._session = ClientSession(
-            address, name, heartbeat_interval=heartbeat_interval, scheduler_timeout=scheduler_timeout
+            address,
+            name,
+            heartbeat_interval=heartbeat_interval,
+            scheduler_timeout=scheduler_timeout,
+            stream_output=stream_output,
         )
         self._session.connect(connect_timeout)
         weakref.finalize(self, self._session.abandon).atexit = False

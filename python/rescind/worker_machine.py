@@ -7,7 +7,7 @@ processes, sockets and clocks belong to the shell. What happens to a task is loo
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -21,12 +21,15 @@ from rescind.messages import (
     Task,
     TaskCancel,
     TaskCancelConfirm,
+    TaskLog,
+    TaskLogType,
     TaskResult,
     TaskResultType,
     WorkerDisconnectNotification,
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
+from rescind.task_flags import read_flags
 from rescind.worker_table import TRANSITIONS, Action, AssignmentInput, AssignmentState
 
 
@@ -35,7 +38,7 @@ class WorkerSettings:
     """What an operator may choose. Times are in seconds."""
 
     processes: int = 1
-    """How many tasks run at once."""
+    """How many tasks run at once. Those of a lower priority than a task's are not counted for it."""
     queue_size: int = 1000
     """How many tasks, running and queued, the scheduler may assign at once."""
     scheduler_timeout: float = 60.0
@@ -69,6 +72,15 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Wrote:
+    """The function of `task_id`, whose client asked for it, has written a text."""
+
+    task_id: bytes
+    log_type: TaskLogType
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessEnded:
     """The process that ran `task_id` no longer exists."""
 
@@ -90,7 +102,7 @@ class Leave:
     farewell: Farewell
 
 
-Event = Received | Finished | ProcessEnded | HeartbeatDue | Leave
+Event = Received | Finished | Wrote | ProcessEnded | HeartbeatDue | Leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +161,7 @@ Instruction = Send | Start | EndProcess | ReleaseResult | UseStorage | Dropped |
 @dataclass(slots=True, eq=False)
 class _Assignment:
     task: Task
+    priority: int
     state: AssignmentState = AssignmentState.QUEUED
 
 
@@ -158,8 +171,10 @@ class WorkerMachine:
     def __init__(self, settings: WorkerSettings | None = None) -> None:
         self._settings = settings or WorkerSettings()
         self._assignments: dict[bytes, _Assignment] = {}
-        self._waiting: OrderedDict[bytes, None] = OrderedDict()
-        self._occupied = 0
+        self._waiting: dict[int, OrderedDict[bytes, None]] = {}
+        """Queued tasks by their priority, each in the order in which they came; no priority has none."""
+        self._occupied: Counter[int] = Counter()
+        """How many processes are taken by tasks of each priority."""
         self._last_heard: float | None = None
         self._farewell: Farewell | None = None
         self._out: list[Instruction] = []
@@ -173,6 +188,9 @@ class WorkerMachine:
                 self._on_message(event.message)
             case Finished(task_id):
                 self._on_finished(task_id, event)
+            case Wrote(task_id, log_type, content):
+                if self._assignments[task_id].state is AssignmentState.RUNNING:
+                    self._out.append(Send(TaskLog(task_id, log_type, content)))
             case ProcessEnded(task_id):
                 self._on_process_ended(task_id)
             case HeartbeatDue():
@@ -215,20 +233,21 @@ class WorkerMachine:
         elif task.task_id in self._assignments:
             self._drop(task, "duplicate task id")
         else:
-            self._assignments[task.task_id] = _Assignment(task)
-            self._waiting[task.task_id] = None
+            assignment = _Assignment(task, read_flags(task.metadata).priority)
+            self._assignments[task.task_id] = assignment
+            self._waiting.setdefault(assignment.priority, OrderedDict())[task.task_id] = None
             self._start_what_fits()
 
     def _on_finished(self, task_id: bytes, event: Finished) -> None:
         assignment = self._assignments[task_id]
         if assignment.state is AssignmentState.RUNNING:
-            self._occupied -= 1
+            self._vacate(assignment)
         self._apply(assignment, AssignmentInput.FINISHED, TaskResult(task_id, event.result_type, results=event.results))
         self._start_what_fits()
 
     def _on_process_ended(self, task_id: bytes) -> None:
         assignment = self._assignments[task_id]
-        self._occupied -= 1
+        self._vacate(assignment)
         self._out.append(ReleaseResult(assignment.task))
         self._apply(assignment, AssignmentInput.PROCESS_ENDED)
         self._start_what_fits()
@@ -245,8 +264,8 @@ class WorkerMachine:
         heartbeat = replace(
             event.vitals,
             queue_size=self._settings.queue_size,
-            queued_tasks=len(self._waiting),
-            task_lock=self._occupied < self._settings.processes,
+            queued_tasks=sum(map(len, self._waiting.values())),
+            task_lock=self._occupied.total() < self._settings.processes,
         )
         self._out.append(Send(heartbeat))
 
@@ -265,16 +284,28 @@ class WorkerMachine:
             self._out.append(Send(WorkerDisconnectNotification()))
         self._out.append(Left(self._farewell))
 
+    def _vacate(self, assignment: _Assignment) -> None:
+        self._occupied[assignment.priority] -= 1
+        if not self._occupied[assignment.priority]:
+            del self._occupied[assignment.priority]
+
     def _start_what_fits(self) -> None:
-        while self._waiting and self._occupied < self._settings.processes:
-            self._occupied += 1
-            self._apply(self._assignments[next(iter(self._waiting))], AssignmentInput.START)
+        while self._waiting:
+            priority = max(self._waiting)
+            # A task of a higher priority may be what those of a lower one wait for: they do not take its place.
+            taken = sum(count for other, count in self._occupied.items() if other >= priority)
+            if taken >= self._settings.processes:
+                return
+            self._occupied[priority] += 1
+            self._apply(self._assignments[next(iter(self._waiting[priority]))], AssignmentInput.START)
 
     def _apply(self, assignment: _Assignment, given: AssignmentInput, result: TaskResult | None = None) -> None:
         task_id = assignment.task.task_id
         following, action = TRANSITIONS[assignment.state, given]
         if assignment.state is AssignmentState.QUEUED:
-            del self._waiting[task_id]
+            del self._waiting[assignment.priority][task_id]
+            if not self._waiting[assignment.priority]:
+                del self._waiting[assignment.priority]
         assignment.state = following
         if following is AssignmentState.ENDED:
             del self._assignments[task_id]

@@ -42,8 +42,8 @@ from rescind.scaler_store import ScalerStore
 from rescind.scheduler import Scheduler
 from rescind.scheduler_machine import SchedulerSettings
 from rescind.store import ObjectMissing, SqliteStore, open_store
-from rescind.worker_machine import Finished, ProcessEnded
-from rescind.worker_pool import ProcessPool
+from rescind.worker_machine import Finished
+from rescind.worker_pool import Happened, ProcessPool
 from rescind.worker_process import TaskEnded, run_task
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -268,7 +268,7 @@ def test_a_result_has_the_clients_serialization_and_the_error_its_traceback(sche
     assert error.__traceback__.tb_frame.f_code.co_name == "fail"
 
 
-def run_in_pool(pool: ProcessPool, task: Task, storage: ObjectStorageAddress) -> Finished | ProcessEnded:
+def run_in_pool(pool: ProcessPool, task: Task, storage: ObjectStorageAddress) -> Happened:
     """What becomes of a task whose result has the id `RESULT`."""
     pool.start(task, RESULT, storage, b"life")
     deadline = time.monotonic() + HANG

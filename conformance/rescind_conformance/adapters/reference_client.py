@@ -50,7 +50,7 @@ class ReferenceClient(FutureCommands):
     ) -> dict[str, Any]:
         """Make a client, with its own times where the suite gives none."""
         times = {"heartbeat_interval": heartbeat_interval, "scheduler_timeout": scheduler_timeout}
-        given = {name: seconds for name, seconds in times.items() if seconds is not None}
+        given: dict[str, Any] = {name: seconds for name, seconds in times.items() if seconds is not None}
         self._clients.append(Client(endpoint, name="conformance", **given))
         return {}
 

@@ -1,4 +1,4 @@
-"""What a scenario has at hand: clients of the mix's kind, files that tasks share with it, and a word with the runner."""
+"""What a scenario has at hand: clients of the mix's kind, files that tasks share with it, a word with the runner."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Mix:
 
 def all_mixes() -> list[Mix]:
     """Each kind in each role, and the one that is all ours with either store."""
-    mixes = [Mix(*kinds) for kinds in itertools.product(Kind, repeat=3)]
+    mixes = [Mix(*kinds) for kinds in itertools.product(Kind, Kind, Kind)]
     return [Mix(Kind.REFERENCE, Kind.REFERENCE, Kind.REFERENCE, scaler_storage=False), *mixes]
 
 

@@ -21,6 +21,7 @@ WORKER_TIMEOUT = 8
 """Seconds of silence after which a scheduler gives a worker up: short, since a scenario waits for it."""
 _PORTS_TRIED = 10
 _KILLED_SECONDS = 10.0
+_ANSWER_SECONDS = 10.0
 
 
 class Program(Process):
@@ -97,7 +98,7 @@ class StorageServer:
 
         backend = YMQNetworkBackend(num_threads=1)
         connector = backend.create_async_object_storage_connector(uuid.uuid4().hex.encode())
-        await connector.connect(AddressConfig.from_string(self.url))
+        await asyncio.wait_for(connector.connect(AddressConfig.from_string(self.url)), _ANSWER_SECONDS)
         totals = asyncio.create_task(connector.info_get_total())
         try:
             while not totals.done():

@@ -81,10 +81,11 @@ class Plan:
 class Run:
     """One run of a plan. `stop`, from another thread or a signal, ends every process of it."""
 
-    def __init__(self, plan: Plan, on_cell: Callable[[Cell], None], on_start: Callable[[str, str], None]) -> None:
-        """`on_cell` is called with each cell that is done, `on_start` with the mix and scenario that begins."""
+    def __init__(self, plan: Plan, on_cell: Callable[[Cell], None]) -> None:
+        """`on_cell` is called with each cell that is done, by one thread at a time."""
         self._plan = plan
-        self._on_cell, self._on_start = on_cell, on_start
+        self._on_cell = on_cell
+        self._telling = threading.Lock()
         self._lock = threading.Lock()
         self._stopped = False
         self._open: list[_Mixed] = []
@@ -121,20 +122,23 @@ class Run:
         left: list[str] = []
         try:
             for scenario in self._plan.scenarios:
-                self._on_start(mix.name, scenario.name)
                 cell = mixed.play(scenario, left)
                 if self._stopped:
                     return []
-                cells.append(self._judged(cell))
-                self._on_cell(cells[-1])
+                cells.append(self._tell(cell))
         finally:
             mixed.close()
         if mix.ours_keep_house:
             status, text = (Status.FAIL, "; ".join(left)) if left else (Status.PASS, "")
             requirement = STORAGE_REQUIREMENT if left else ""
-            cells.append(self._judged(Cell(mix.name, STORAGE_ROW, status, requirement, text)))
-            self._on_cell(cells[-1])
+            cells.append(self._tell(Cell(mix.name, STORAGE_ROW, status, requirement, text)))
         return cells
+
+    def _tell(self, cell: Cell) -> Cell:
+        judged = self._judged(cell)
+        with self._telling:
+            self._on_cell(judged)
+        return judged
 
     def _judged(self, cell: Cell) -> Cell:
         """The cell in the light of what is expected of it."""
@@ -160,16 +164,19 @@ class _Mixed:
         self._player: Player | None = None
         self._closing = threading.Lock()
         self._closed = False
+        self._unavailable = ""
 
     def play(self, scenario: Scenario, left: list[str]) -> Cell:
         """Play one scenario; what it has left in the storage is told in `left`."""
-        cell = Cell(self._mix.name, scenario.name, Status.BROKEN)
+        cell = Cell(self._mix.name, scenario.name, Status.BROKEN, text=self._unavailable)
+        if self._unavailable:
+            return cell
         try:
             system, player = self._ready()
             system.proxy.mark()
             verdict = player.play(self._order(scenario, system), scenario, system)
         except (SubjectUnavailable, Closed) as error:
-            cell.text = f"it could not be started: {error}"
+            cell.text = self._unavailable = f"it could not be started: {error}"
             self._discard()
             return cell
         cell.requirement, cell.text, cell.seconds = verdict["requirement"], verdict["text"], verdict["seconds"]
@@ -177,7 +184,6 @@ class _Mixed:
             "pass": Status.PASS,
             "departed": Status.FAIL,
             "not offered": Status.NOT_OFFERED,
-            "broken": Status.BROKEN,
         }[verdict["verdict"]]
         if "traceback" in verdict:
             cell.last_words["client"] = verdict["traceback"]

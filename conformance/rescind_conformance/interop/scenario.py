@@ -26,13 +26,15 @@ class Scenario:
     limit: float = LIMIT
     ends_system: bool = False
     """Whether the system is to have ended after it."""
+    slow: bool = False
+    """Whether it is left out of a quick run."""
 
 
 _REGISTERED: dict[str, Scenario] = {}
 
 
 def scenario(
-    name: str, requirement: str, *, limit: float = LIMIT, ends_system: bool = False
+    name: str, requirement: str, *, limit: float = LIMIT, ends_system: bool = False, slow: bool = False
 ) -> Callable[[Callable[[Desk], None]], Callable[[Desk], None]]:
     """Register the decorated function. Its docstring's first line is the title."""
 
@@ -40,7 +42,7 @@ def scenario(
         title = (play.__doc__ or "").strip().partition("\n")[0].rstrip(".")
         assert title, f"{name} needs a docstring"
         assert name not in _REGISTERED, f"{name} is there twice"
-        _REGISTERED[name] = Scenario(name, requirement, title, play, limit, ends_system)
+        _REGISTERED[name] = Scenario(name, requirement, title, play, limit, ends_system, slow)
         return play
 
     return register
@@ -53,6 +55,8 @@ def all_scenarios() -> list[Scenario]:
     return sorted(_REGISTERED.values(), key=lambda one: one.ends_system)
 
 
-def select_scenarios(globs: Sequence[str]) -> list[Scenario]:
-    """Those whose name matches one of the globs; all without one."""
-    return [one for one in all_scenarios() if not globs or any(fnmatch.fnmatchcase(one.name, glob) for glob in globs)]
+def select_scenarios(globs: Sequence[str], *, quick: bool = False) -> list[Scenario]:
+    """Those whose name matches one of the globs; all without one, or all but the slow ones."""
+    if not globs:
+        return [one for one in all_scenarios() if not (quick and one.slow)]
+    return [one for one in all_scenarios() if any(fnmatch.fnmatchcase(one.name, glob) for glob in globs)]

@@ -90,7 +90,7 @@ class System:
         waiting = threading.Event()
         left = self.objects_left()
         for _ in range(int(seconds / _POLL_SECONDS)):
-            if left == 0 or waiting.wait(_POLL_SECONDS):
+            if left == 0 or self._closed or waiting.wait(_POLL_SECONDS):
                 break
             left = self.objects_left()
         return left

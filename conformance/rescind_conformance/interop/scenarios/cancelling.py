@@ -6,10 +6,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from rescind import CancelOutcome
 from rescind_conformance.interop import tasks
 from rescind_conformance.interop.desk import PATIENCE, Desk, NotOffered
 from rescind_conformance.interop.mixes import Kind
 from rescind_conformance.interop.scenario import scenario
+
+_UNANSWERED = 10.0
+"""Seconds after which a cancel has got no answer."""
 
 
 def _occupy(desk: Desk, client: Any) -> list[Any]:
@@ -51,7 +55,9 @@ def cancel_running(desk: Desk) -> None:
     client = desk.client()
     running = _occupy(desk, client)
     desk.step("cancel without force of a running task")
-    answer = desk.cancel(running[0], force=False)
+    answer = running[0].cancel(timeout=_UNANSWERED, force=False)
+    outcome = running[0].cancel_outcome
+    desk.check(outcome is not CancelOutcome.TIMED_OUT, "S4.2", f"no answer to the TaskCancel within {_UNANSWERED:g} s")
     desk.check(answer is False, "C4.1", f"cancel() of a running task without force returned {answer}")
     desk.check(not running[0].cancelled(), "C4.1", "cancel() returned False, and the future is cancelled")
     desk.let_go("go")

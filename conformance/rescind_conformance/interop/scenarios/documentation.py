@@ -15,7 +15,7 @@ from rescind_conformance.interop.scenario import scenario
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ADDRESS = re.compile(r"tcp://127\.0\.0\.1:\d+")
 _PROGRAMS = Path(__file__).parent.parent / "programs"
-_SECONDS = 60.0
+_SECONDS = 120.0
 
 
 def _run(desk: Desk, name: str, program: str) -> list[str]:
@@ -74,7 +74,7 @@ def scaler_submit(desk: Desk) -> None:
     _written(desk, "scaler_submit.py", Kind.SCALER, ["16", "[11, 22, 33]", "[10, 20]", "[49, 49, 49]"])
 
 
-@scenario("doc-scaler-nested", "C2.4")
+@scenario("doc-scaler-nested", "C2.4", limit=150, slow=True)
 def scaler_nested(desk: Desk) -> None:
     """A client that is given to a task, which submits to it, as Scaler's documentation shows it."""
     _written(desk, "scaler_nested.py", Kind.SCALER, ["21"])

@@ -24,8 +24,8 @@ from rescind_conformance.requirements import SpecificationError
 from rescind_conformance.subjects import console_script
 
 _WIDTH = 120
-_QUICK_BYTES = 2_000_000
 _LARGE_BYTES = 100_000_000
+_QUICK_BYTES, _QUICK_MANY, _QUICK_DEPTH = 2_000_000, 200, 4
 _PROGRAMS = ("scaler_object_storage_server", "scaler_scheduler", "scaler_worker_manager")
 
 
@@ -45,7 +45,7 @@ def interop(
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Leave out the slow scenarios, and make large arguments 2 MB.")
+        bool, typer.Option("--quick", help="Leave out the slow scenarios, and make the others smaller: two minutes.")
     ] = False,
     large_bytes: Annotated[
         int | None,
@@ -62,6 +62,17 @@ def interop(
             help="Write interop.md, interop.json and the conversations of what did not pass into this directory.",
             show_default=False,
             file_okay=False,
+        ),
+    ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            "--examples",
+            help="Run the programs in this directory, too: `examples` of a checkout of Scaler. Where they start a "
+            "cluster of their own, they get the mix's.",
+            show_default=False,
+            file_okay=False,
+            exists=True,
         ),
     ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="List mixes and scenarios, and run nothing.")] = False,
@@ -107,7 +118,16 @@ def interop(
         fail(str(error))
     end_on_signals()
     size = large_bytes or (_QUICK_BYTES if quick else _LARGE_BYTES)
-    plan = Plan(mixes, scenarios, known, size, min(jobs, len(mixes)))
+    plan = Plan(
+        mixes,
+        scenarios,
+        known,
+        size,
+        many=_QUICK_MANY if quick else Plan.many,
+        depth=_QUICK_DEPTH if quick else Plan.depth,
+        examples=str(examples.absolute()) if examples else "",
+        jobs=min(jobs, len(mixes)),
+    )
     progress = _Progress(len(mixes) * len(scenarios) + sum(one.ours_keep_house for one in mixes))
     began = time.monotonic()
     try:

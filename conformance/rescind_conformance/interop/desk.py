@@ -39,6 +39,12 @@ class Desk:
         self.endpoint: str = order["endpoint"]
         self.large_bytes: int = order["large_bytes"]
         self.slots: int = order["slots"]
+        self.many: int = order["many"]
+        """How many tasks are many."""
+        self.depth: int = order["depth"]
+        """How deep tasks submit tasks."""
+        self.examples: str = order["examples"]
+        """A directory of Scaler's examples; "": none was given."""
         self._folder = Path(order["folder"])
         self._stdin, self._stdout = stdin, stdout
         self._clients: list[Any] = []

@@ -67,7 +67,7 @@ class Cell:
     """The ends of the programs' logs, if it was not expected."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """What is played, and how."""
 
@@ -75,7 +75,14 @@ class Plan:
     scenarios: Sequence[Scenario]
     expected: Sequence[Expected]
     large_bytes: int
+    many: int = 1000
+    """How many tasks are many."""
+    depth: int = 6
+    """How deep tasks submit tasks."""
+    examples: str = ""
+    """A directory of Scaler's examples; "": none."""
     jobs: int = 1
+    """Mixes that are played at once."""
 
 
 class Run:
@@ -113,7 +120,7 @@ class Run:
             one.close()
 
     def _play_mix(self, mix: Mix, folder: Path) -> list[Cell]:
-        mixed = _Mixed(mix, folder, self._plan.large_bytes)
+        mixed = _Mixed(mix, folder, self._plan)
         with self._lock:
             if self._stopped:
                 return []
@@ -155,10 +162,10 @@ class Run:
 class _Mixed:
     """A mix's system and player, started when they are needed, and again after a scenario that spoiled them."""
 
-    def __init__(self, mix: Mix, folder: Path, large_bytes: int) -> None:
+    def __init__(self, mix: Mix, folder: Path, plan: Plan) -> None:
         self._mix = mix
         self._folder = folder
-        self._large_bytes = large_bytes
+        self._plan = plan
         self._number = 0
         self._system: System | None = None
         self._player: Player | None = None
@@ -242,7 +249,10 @@ class _Mixed:
             "all_scaler": self._mix.all_scaler,
             "endpoint": system.endpoint,
             "folder": str(folder),
-            "large_bytes": self._large_bytes,
+            "large_bytes": self._plan.large_bytes,
+            "many": self._plan.many,
+            "depth": self._plan.depth,
+            "examples": self._plan.examples,
             "slots": SLOTS,
         }
 

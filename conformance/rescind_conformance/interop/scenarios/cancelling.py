@@ -12,7 +12,7 @@ from rescind_conformance.interop.desk import PATIENCE, Desk, NotOffered
 from rescind_conformance.interop.mixes import Kind
 from rescind_conformance.interop.scenario import scenario
 
-_UNANSWERED = 10.0
+_UNANSWERED = 6.0
 """Seconds after which a cancel has got no answer."""
 
 

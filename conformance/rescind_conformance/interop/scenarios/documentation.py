@@ -15,6 +15,7 @@ from rescind_conformance.interop.scenario import scenario
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ADDRESS = re.compile(r"tcp://127\.0\.0\.1:\d+")
 _PROGRAMS = Path(__file__).parent.parent / "programs"
+_WITH_CLUSTER = "rescind_conformance.interop.with_cluster"
 _SECONDS = 120.0
 
 
@@ -22,8 +23,13 @@ def _run(desk: Desk, name: str, program: str) -> list[str]:
     """The lines that a program prints."""
     file = Path(desk.path(name))
     file.write_text(_ADDRESS.sub(desk.endpoint, program), encoding="utf-8")
+    return _end_well(desk, name, [sys.executable, str(file)])
+
+
+def _end_well(desk: Desk, name: str, command: list[str]) -> list[str]:
+    """Run a program that is to end with status 0; the lines that it prints."""
     ended = subprocess.run(
-        [sys.executable, str(file)], capture_output=True, text=True, timeout=_SECONDS, check=False, cwd=file.parent
+        command, capture_output=True, text=True, timeout=_SECONDS, check=False, cwd=desk.path("."), errors="replace"
     )
     desk.check(ended.returncode == 0, "C2.4", f"{name} ended with {ended.returncode}:\n{ended.stderr[-3000:]}")
     return ended.stdout.splitlines()
@@ -68,6 +74,20 @@ def scaler_readme(desk: Desk) -> None:
         desk.check(printed == [str([n * n for n in range(10)])], "C2.4", f"it printed {printed}")
 
 
+@scenario("doc-scaler-examples", "C2.4", limit=900)
+def scaler_examples(desk: Desk) -> None:
+    """The programs in the directory that --examples names, such as that of a checkout of Scaler."""
+    _only_for(desk, Kind.SCALER)
+    if not desk.examples:
+        raise NotOffered("no --examples were given")
+    programs = sorted(Path(desk.examples).glob("*.py"))
+    desk.check(bool(programs), "C2.4", f"there is no program in {desk.examples}")
+    for program in programs:
+        desk.step(f"{program.name} runs")
+        command = [sys.executable, "-m", _WITH_CLUSTER, str(program), desk.endpoint]
+        _end_well(desk, program.name, command)
+
+
 @scenario("doc-scaler-submit", "C2.4")
 def scaler_submit(desk: Desk) -> None:
     """submit, map, starmap and send_object, as Scaler's documentation shows them."""
@@ -86,7 +106,7 @@ def scaler_disconnect(desk: Desk) -> None:
     _written(desk, "scaler_disconnect.py", Kind.SCALER, ["cleared", "9", "disconnected"])
 
 
-@scenario("doc-readme", "C2.4")
+@scenario("doc-readme", "C2.4", limit=150, slow=True)
 def readme(desk: Desk) -> None:
     """The program in this project's README."""
     _only_for(desk, Kind.REFERENCE)

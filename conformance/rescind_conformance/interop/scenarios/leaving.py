@@ -19,7 +19,7 @@ def disconnect(desk: Desk) -> None:
     pid = desk.wait_for_file("note", "S9.9", "the task does not start")
     others = [
         client.submit(tasks.note_and_wait, desk.path(f"note-{number}"), desk.path("never"), ballast)
-        for number in range(desk.slots + 2)
+        for number in range(desk.slots + 1)
     ]
     other = desk.client()
     desk.step("disconnect with tasks that run and tasks that wait")

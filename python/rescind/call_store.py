@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import threading
@@ -109,7 +110,8 @@ class CallStore:
 
     def open_in_this_thread(self) -> None:
         """Open the file for the calling thread: what is open can be read even when its name is gone."""
-        self._store.count()
+        with contextlib.suppress(StoreFailed):  # whoever stores or reads something is told
+            self._store.count()
 
     def close(self) -> None:
         """Delete everything of this client, refuse what its tasks still store, and close the store."""

@@ -7,7 +7,7 @@ processes, sockets and clocks belong to the shell. What happens to a task is loo
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -161,7 +161,6 @@ Instruction = Send | Start | EndProcess | ReleaseResult | UseStorage | Dropped |
 @dataclass(slots=True, eq=False)
 class _Assignment:
     task: Task
-    priority: int
     state: AssignmentState = AssignmentState.QUEUED
 
 
@@ -171,10 +170,10 @@ class WorkerMachine:
     def __init__(self, settings: WorkerSettings | None = None) -> None:
         self._settings = settings or WorkerSettings()
         self._assignments: dict[bytes, _Assignment] = {}
-        self._waiting: dict[int, OrderedDict[bytes, None]] = {}
-        """Queued tasks by their priority, each in the order in which they came; no priority has none."""
-        self._occupied: Counter[int] = Counter()
-        """How many processes are taken by tasks of each priority."""
+        self._waiting: OrderedDict[bytes, None] = OrderedDict()
+        self._occupied = 0
+        self._urgent: dict[bytes, int] = {}
+        """The priorities of the tasks that have one above 0, in the order in which they came."""
         self._last_heard: float | None = None
         self._farewell: Farewell | None = None
         self._out: list[Instruction] = []
@@ -233,21 +232,22 @@ class WorkerMachine:
         elif task.task_id in self._assignments:
             self._drop(task, "duplicate task id")
         else:
-            assignment = _Assignment(task, read_flags(task.metadata).priority)
-            self._assignments[task.task_id] = assignment
-            self._waiting.setdefault(assignment.priority, OrderedDict())[task.task_id] = None
+            self._assignments[task.task_id] = _Assignment(task)
+            self._waiting[task.task_id] = None
+            if priority := read_flags(task.metadata).priority:
+                self._urgent[task.task_id] = priority
             self._start_what_fits()
 
     def _on_finished(self, task_id: bytes, event: Finished) -> None:
         assignment = self._assignments[task_id]
         if assignment.state is AssignmentState.RUNNING:
-            self._vacate(assignment)
+            self._occupied -= 1
         self._apply(assignment, AssignmentInput.FINISHED, TaskResult(task_id, event.result_type, results=event.results))
         self._start_what_fits()
 
     def _on_process_ended(self, task_id: bytes) -> None:
         assignment = self._assignments[task_id]
-        self._vacate(assignment)
+        self._occupied -= 1
         self._out.append(ReleaseResult(assignment.task))
         self._apply(assignment, AssignmentInput.PROCESS_ENDED)
         self._start_what_fits()
@@ -264,8 +264,8 @@ class WorkerMachine:
         heartbeat = replace(
             event.vitals,
             queue_size=self._settings.queue_size,
-            queued_tasks=sum(map(len, self._waiting.values())),
-            task_lock=self._occupied.total() < self._settings.processes,
+            queued_tasks=len(self._waiting),
+            task_lock=self._occupied < self._settings.processes,
         )
         self._out.append(Send(heartbeat))
 
@@ -284,31 +284,37 @@ class WorkerMachine:
             self._out.append(Send(WorkerDisconnectNotification()))
         self._out.append(Left(self._farewell))
 
-    def _vacate(self, assignment: _Assignment) -> None:
-        self._occupied[assignment.priority] -= 1
-        if not self._occupied[assignment.priority]:
-            del self._occupied[assignment.priority]
-
     def _start_what_fits(self) -> None:
         while self._waiting:
-            priority = max(self._waiting)
-            # A task of a higher priority may be what those of a lower one wait for: they do not take its place.
-            taken = sum(count for other, count in self._occupied.items() if other >= priority)
-            if taken >= self._settings.processes:
+            task_id = self._first_waiting()
+            if self._taken_for(self._urgent.get(task_id, 0)) >= self._settings.processes:
                 return
-            self._occupied[priority] += 1
-            self._apply(self._assignments[next(iter(self._waiting[priority]))], AssignmentInput.START)
+            self._occupied += 1
+            self._apply(self._assignments[task_id], AssignmentInput.START)
+
+    def _first_waiting(self) -> bytes:
+        """The queued task with the highest priority; among equals, the one that came first."""
+        urgent = [task_id for task_id in self._urgent if task_id in self._waiting]
+        return max(urgent, key=self._urgent.__getitem__) if urgent else next(iter(self._waiting))
+
+    def _taken_for(self, priority: int) -> int:
+        """How many processes are taken, as a task of this priority sees it.
+
+        Those that run tasks of a lower one are not: such a task may be waiting for this one.
+        """
+        if priority == 0:
+            return self._occupied
+        return sum(other >= priority and task_id not in self._waiting for task_id, other in self._urgent.items())
 
     def _apply(self, assignment: _Assignment, given: AssignmentInput, result: TaskResult | None = None) -> None:
         task_id = assignment.task.task_id
         following, action = TRANSITIONS[assignment.state, given]
         if assignment.state is AssignmentState.QUEUED:
-            del self._waiting[assignment.priority][task_id]
-            if not self._waiting[assignment.priority]:
-                del self._waiting[assignment.priority]
+            del self._waiting[task_id]
         assignment.state = following
         if following is AssignmentState.ENDED:
             del self._assignments[task_id]
+            self._urgent.pop(task_id, None)
         match action:
             case Action.NOTHING:
                 pass

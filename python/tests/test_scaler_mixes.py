@@ -164,7 +164,7 @@ def test_nothing_stays_when_clients_and_workers_are_killed(tmp_path: Path, serve
 def test_a_client_is_told_that_the_storage_has_gone(tmp_path: Path, server: StorageServer) -> None:
     with reference(tmp_path, server) as cluster:
         client = Client(cluster.endpoint)
-        server.program.kill()
+        server.program.stop()
         with pytest.raises(StoreFailed, match=r"the object storage server at tcp://127|nobody listens"):
             client.submit(add, 1)
         client.disconnect()

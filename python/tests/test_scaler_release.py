@@ -321,7 +321,7 @@ def test_an_argument_that_is_not_there_fails_the_task(server: StorageServer) -> 
 
 def test_a_storage_that_has_gone_fails_the_task(server: StorageServer) -> None:
     store = ScalerStore(server.address)
-    server.program.kill()
+    server.program.stop()
     ended = run_task(store, Task(b"T1", OWNER, b"", argument_object_id(OWNER)), bytes(32), ScalerFormat(store))
     assert ended == TaskEnded(b"T1", TaskResultType.FAILED, ())
     store.close()

@@ -31,10 +31,6 @@ class Program(Process):
         environment = {"PYTHONUNBUFFERED": "1", "SCALER_NETWORK_BACKEND": "zmq", "TMPDIR": str(log.parent)}
         super().__init__(command, log, environment, piped=piped)
 
-    def said(self) -> str:
-        """All that it has written."""
-        return self.log.read_text(encoding="utf-8", errors="replace")
-
     def pause(self) -> None:
         """It stands still until `go_on`."""
         self._process.send_signal(signal.SIGSTOP)
@@ -42,11 +38,6 @@ class Program(Process):
     def go_on(self) -> None:
         """The end of `pause`."""
         self._process.send_signal(signal.SIGCONT)
-
-    def leave(self, seconds: float) -> None:
-        """Ask it to end in order, and wait. Raises `subprocess.TimeoutExpired`."""
-        self.ask_to_stop()
-        self.wait(seconds)
 
     def stop(self) -> None:
         """Kill it and all that it has started, those in sessions of their own included."""

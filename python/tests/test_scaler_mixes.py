@@ -130,6 +130,23 @@ def test_real_functions_run_and_nothing_stays(
     assert server.count() == 0  # and none has come since
 
 
+def submit_from_inside(number: int) -> int:
+    with scaler.Client() as client:  # it asks the process that it is in for the addresses, and for its priority
+        total: int = client.submit(add, number).result(HANG)
+        return total
+
+
+def test_scalers_client_inside_a_task_of_ours(
+    tmp_path: Path, server: StorageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALER_NETWORK_BACKEND", "zmq")
+    with reference(tmp_path, server) as cluster:
+        cluster.start_worker("--processes", "1")
+        client = scaler.Client(address=cluster.endpoint)
+        assert client.submit(submit_from_inside, 5).result(HANG) == 15
+        client.disconnect()
+
+
 LEAVES_ALL_BEHIND = """
 import sys; sys.path[:] = eval(sys.argv[1])
 from rescind.client import Client

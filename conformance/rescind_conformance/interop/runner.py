@@ -197,7 +197,7 @@ class _Mixed:
         if cell.status in (Status.FAIL, Status.BROKEN):
             cell.records = system.proxy.recorded()
             cell.last_words |= system.last_words() | {"player": player.program.log_tail()}
-        elif self._mix.ours_keep_house and cell.status is Status.PASS and not scenario.ends_system:
+        if self._mix.ours_keep_house and verdict.get("over", True) and not scenario.ends_system:
             objects = system.wait_until_empty(_EMPTY_SECONDS)
             if objects:
                 left.append(f"{objects} objects after {scenario.name}")
@@ -309,7 +309,7 @@ class _PlayerProgram(Program):
 
 
 def _departed(scenario: Scenario, text: str, seconds: float) -> dict[str, Any]:
-    return {"verdict": "departed", "requirement": scenario.requirement, "text": text, "seconds": seconds}
+    return {"verdict": "departed", "requirement": scenario.requirement, "text": text, "seconds": seconds, "over": False}
 
 
 def _answer(ask: str, system: System) -> Any:

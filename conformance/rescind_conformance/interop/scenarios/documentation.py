@@ -11,6 +11,7 @@ from pathlib import Path
 from rescind_conformance.interop.desk import Desk, NotOffered
 from rescind_conformance.interop.mixes import Kind
 from rescind_conformance.interop.scenario import scenario
+from rescind_conformance.interop.scenarios.graphs import require_graphs
 
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ADDRESS = re.compile(r"tcp://127\.0\.0\.1:\d+")
@@ -92,6 +93,14 @@ def scaler_examples(desk: Desk) -> None:
 def scaler_submit(desk: Desk) -> None:
     """submit, map, starmap and send_object, as Scaler's documentation shows them."""
     _written(desk, "scaler_submit.py", Kind.SCALER, ["16", "[11, 22, 33]", "[10, 20]", "[49, 49, 49]"])
+
+
+@scenario("doc-scaler-graph", "C2.4")
+def scaler_graph(desk: Desk) -> None:
+    """A graph of tasks, as Scaler's documentation shows it."""
+    _only_for(desk, Kind.SCALER)
+    require_graphs(desk)
+    _written(desk, "scaler_graph.py", Kind.SCALER, ["{'one': 1, 'three': 3, 'difference': 1}", "[2, 3]"])
 
 
 @scenario("doc-scaler-nested", "C2.4", limit=150, slow=True)

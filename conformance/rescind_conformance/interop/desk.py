@@ -101,9 +101,11 @@ class Desk:
         if not holds:
             raise Departed(requirement, text)
 
-    def wait_until(self, happened: Callable[[], bool], requirement: str, text: str) -> None:
+    def wait_until(
+        self, happened: Callable[[], bool], requirement: str, text: str, *, seconds: float = PATIENCE
+    ) -> None:
         """Wait until something has happened. Raises `Departed` if it does not."""
-        for _ in self._looks():
+        for _ in self._looks(seconds):
             if happened():
                 return
         raise Departed(requirement, text)
@@ -118,8 +120,8 @@ class Desk:
         """Wait until a process has ended."""
         self.wait_until(lambda: not runs(pid), requirement, text)
 
-    def _looks(self) -> Iterator[None]:
-        pause, deadline = threading.Event(), time.monotonic() + PATIENCE
+    def _looks(self, seconds: float) -> Iterator[None]:
+        pause, deadline = threading.Event(), time.monotonic() + seconds
         while time.monotonic() < deadline:
             yield
             pause.wait(0.01)

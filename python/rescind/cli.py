@@ -135,7 +135,11 @@ def scheduler(
 def worker(
     endpoint: Endpoint = DEFAULT_ENDPOINT,
     processes: Annotated[
-        int, typer.Option(min=1, help="Tasks that run at once, each in a process of its own.")
+        int,
+        typer.Option(
+            min=1,
+            help="Tasks that run at once, each in a process of its own. Those that tasks submit get further ones.",
+        ),
     ] = os.cpu_count() or 1,
     queue_size: Annotated[
         int, typer.Option(min=1, help="Tasks, running and queued, that the scheduler may assign at once.")

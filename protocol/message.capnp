@@ -175,7 +175,8 @@ enum CancelConfirmType {
 
 struct TaskResult {
   # Worker to scheduler, and forwarded to the owner: the task ended by itself. Terminal.
-  # Scheduler to owner, of its own making: only `failedWorkerDied`.
+  # Scheduler to owner, of its own making: `failedWorkerDied`; for a task of a graph that cannot run, what the task
+  # that it depends on ended with; for a graph, how it ended. (SPEC.md, "Graph tasks")
 
   taskId @0 :Data;
   # As in Task.
@@ -222,8 +223,7 @@ struct TaskLog {
 }
 
 struct GraphTask {
-  # Client to scheduler: tasks that depend on one another, submitted as one. This version does not say what
-  # cancelling one means. A scheduler that does not support graphs refuses it like a Task. (SPEC.md, "Graph tasks")
+  # Client to scheduler: tasks that depend on one another, submitted as one. (SPEC.md, "Graph tasks")
 
   taskId @0 :Data;
   # Names the graph; what is said of Task.taskId holds for it.
@@ -232,10 +232,10 @@ struct GraphTask {
   # As in Task.
 
   targets @2 :List(Data);
-  # Ids of those tasks in `graph` whose results the client wants.
+  # Ids of those tasks in `graph` whose results the client wants. One that stands twice counts once.
 
   graph @3 :List(Task);
-  # The tasks, each with an id of its own; arguments of type `task` name others of the same graph.
+  # The tasks, in any order, each with an id of its own; arguments of type `task` name others of the same graph.
 }
 
 struct ObjectInstruction {

@@ -26,7 +26,7 @@ from rescind_conformance.visible_text import visible, visible_json
 PROTOCOL = 1
 HELLO_SECONDS = 10.0
 """How long the first adapter of a run may take to say hello. Later ones have shown that they do: `START_SECONDS`."""
-FEATURES = ("force", "time-limit", "outcome", "timeouts", "release", "processes", "leave")
+FEATURES = ("force", "time-limit", "outcome", "timeouts", "release", "graphs", "processes", "leave")
 """What an adapter may name in its hello."""
 _LAST_SECONDS = 1.0
 """How long an adapter may take to end after its standard input has."""
@@ -38,6 +38,7 @@ _MOST_LINES = 10_000
 """That an adapter says in one case."""
 _ANSWERS: Mapping[str, tuple[str, ...]] = {
     "submit": ("task_id",),
+    "graph": ("task_ids",),
     "cancel": ("returned",),
     "cancelled": ("returned",),
     "state": ("settled", "running"),

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rescind.messages import ClientDisconnect, ClientHeartbeatEcho, Task, TaskCancel
+from rescind.messages import ClientDisconnect, ClientHeartbeatEcho, GraphTask, Task, TaskCancel
 from rescind_conformance.audit import Audit
 from rescind_conformance.audit_peer import INCOMING, LOSS, OUTGOING, Life, Lives, by_then, record_of
 from rescind_conformance.judge.client import ClientJudge
@@ -156,8 +156,9 @@ class _Reader:
                 record = replace(record, message=TaskCancel(record.message.task_id))
             after = self._callers.get(record.message.task_id) if isinstance(record.message, TaskCancel) else None
             index = self.lives.of(record).add(record, OUTGOING, position, came=True, after=after)
-            if isinstance(record.message, Task):
-                self._submitted.setdefault(record.message.task_id, index)
+            if isinstance(record.message, Task | GraphTask):
+                for task_id in getattr(record.message, "targets", (record.message.task_id,)):
+                    self._submitted.setdefault(task_id, index)
         elif self._loss is None:  # else it is sent to nobody
             life = self.lives.present
             life.add(record, INCOMING, position, optional=life.leaving)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from rescind.messages import (
     CancelConfirmType,
     ClientDisconnect,
@@ -23,6 +25,9 @@ from rescind_conformance.played_scheduler import Call, Notice
 from rescind_conformance.trace import SCHEDULER
 from rescind_conformance.verdicts import Departure
 
+_MOMENT = 1.0
+"""Seconds."""
+_POLL_INTERVAL = 0.01
 FENCE = "F"
 """The names of fences' tasks begin with it."""
 
@@ -240,6 +245,12 @@ class ClientWorld(JudgedWorld):
             return not self.ask("stored", "", object_id=object_id.hex())["returned"]
 
         return self.poll_for(requirement, gone, "the result's object is released", "it is still stored")
+
+    def wait_a_moment_for_release(self, object_id: bytes) -> None:
+        """Wait until a payload object has gone, and not for long: when it has, so have those that were to go before."""
+        deadline = time.monotonic() + _MOMENT
+        while self.ask("stored", "", object_id=object_id.hex())["returned"] and time.monotonic() < deadline:
+            self._pump(_POLL_INTERVAL)
 
     def _record_of_call(self, call: Call) -> EventRecord | None:
         if call.command == "disconnect":

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 _SCHEDULER: Mapping[str, str] = {
     "T1": "every case uses it: without a ROUTER that keeps routing ids apart, no message arrives",
     "T4": "binds clients and workers",
+    "S12.17": "what becomes of payloads is not in a scheduler's messages",
+    "S12.19": "what a scheduler keeps in memory is not in its messages",
     "S11.2": "what a scheduler counts and logs is not in its messages",
     "E1": "binds those who change the schema",
     "E2": "the sum of M3, M4 and M6, which have their own cases",

@@ -11,7 +11,8 @@ reason = "The result is dropped while a cancel is open."
 `case` is a glob. A departure that no entry names fails a run; so does an entry whose departure did not come, for then
 the list is out of date. It did not come in a case that checks the requirement and found it kept. A case that does not
 check it, and departs from it as a rule only in passing, proves nothing by itself: such an entry is out of date when
-every case that its glob names was played to its end, and none departed from it.
+every case that its glob names was played to its end, and none departed from it. With `sometimes = true` it is never out
+of date: that departure hangs on the subject's own timing.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class KnownFailure:
     requirement: str
     case: str
     reason: str
+    sometimes: bool = False
+    """It comes now and then."""
 
     def names(self, result: CaseResult, requirement: str) -> bool:
         """Whether it is about this requirement in this case."""
@@ -53,7 +56,7 @@ class KnownFailure:
         departed from it; otherwise none.
         """
         named = [result for result in results if self.names_case(result)]
-        if any(self.requirement in result.declared or not _came_through(result) for result in named):
+        if self.sometimes or any(self.requirement in result.declared or not _came_through(result) for result in named):
             return set()
         played = {result.case for result in named}
         there_are = {case.name for case in all_cases(self.role) if fnmatch.fnmatchcase(case.name, self.case)}
@@ -70,15 +73,17 @@ class KnownFailures:
         """Why a departure from a requirement in a case is expected; None if it is not."""
         return next((one.reason for one in self.entries if one.names(result, requirement)), None)
 
+    def _is_certain(self, result: CaseResult, requirement: str) -> bool:
+        """Whether a departure is expected each time."""
+        return any(one.names(result, requirement) and not one.sometimes for one in self.entries)
+
     def explain(self, result: CaseResult) -> bool:
         """Whether every departure of a case is known."""
         return all(self.reason(result, name) is not None for name in result.departed)
 
     def passes_unexpectedly(self, result: CaseResult, results: Sequence[CaseResult]) -> bool:
         """Whether a departure that is listed for this case alone, or that it checks for, did not come in it."""
-        if any(
-            result.finding(name) is Verdict.PASS and self.reason(result, name) is not None for name in result.declared
-        ):
+        if any(result.finding(name) is Verdict.PASS and self._is_certain(result, name) for name in result.declared):
             return True
         return any(one.names_case(result) and one.absent(results) == {result.case} for one in self.entries)
 
@@ -93,7 +98,7 @@ class KnownFailures:
                     lines[f"{name} fails in {result.case}"] = None
                 elif finding is Verdict.NOT_REACHED and must and not self.explain(result):
                     lines[f"{name} is not reached in {result.case}"] = None
-                elif finding is Verdict.PASS and known is not None:
+                elif finding is Verdict.PASS and self._is_certain(result, name):
                     lines[f"{name} passes in {result.case}, though it is listed as a known failure"] = None
         for entry in self.entries:
             cases = sorted(entry.absent(results))
@@ -131,8 +136,11 @@ def load_known_failures(path: Path) -> KnownFailures:
 def _entry(where: str, entry: Mapping[str, object]) -> KnownFailure:
     fields = ("role", "requirement", "case", "reason")
     texts = {name: value for name, value in entry.items() if isinstance(value, str) and value}
-    if set(entry) != set(fields) or texts.keys() != set(fields):
-        raise KnownFailuresError(f"{where} must have the texts {', '.join(fields)}, and no others")
+    sometimes = entry.get("sometimes", False)
+    if set(entry) - {"sometimes"} != set(fields) or texts.keys() != set(fields) or not isinstance(sometimes, bool):
+        raise KnownFailuresError(
+            f"{where} must have the texts {', '.join(fields)}, may have sometimes = true, and no others"
+        )
     role, name = texts["role"], texts["requirement"]
     if role not in ROLES:
         raise KnownFailuresError(f"{where}: unknown role {role!r}; there are: {', '.join(ROLES)}")
@@ -141,4 +149,4 @@ def _entry(where: str, entry: Mapping[str, object]) -> KnownFailure:
         raise KnownFailuresError(f"{where}: unknown requirement {name!r}: see `rescind conformance list`")
     if requirement.role not in (role, "all"):
         raise KnownFailuresError(f"{where}: {name} binds a {requirement.role}, not a {role}")
-    return KnownFailure(**texts)
+    return KnownFailure(**texts, sometimes=sometimes)

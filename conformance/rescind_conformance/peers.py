@@ -297,8 +297,7 @@ class FakeWorker(Peer):
         fence: bool = True,
     ) -> TaskResult:
         """Send a TaskResult. Returns it, for the owner to expect."""
-        result_id = hashlib.md5(self.world.owner_of(task)).digest() + hashlib.md5(task.id).digest()
-        result = TaskResult(task.id, result_type, b"", (result_id,))
+        result = TaskResult(task.id, result_type, b"", (result_payload(self.world.owner_of(task), task.id),))
         self.send(result, fence=fence)
         return result
 
@@ -346,6 +345,11 @@ class FakeWorker(Peer):
     def expect_cancel(self, task: TaskRef, requirement: str, *, force: bool = False, vital: bool = False) -> bool:
         """Check that a TaskCancel with this force flag has come, and take it."""
         return self.expect(TaskCancel(task.id, force), requirement, vital=vital)
+
+
+def result_payload(owner: bytes, task_id: bytes) -> bytes:
+    """The payload id of the result of a client's task, as played workers name it."""
+    return hashlib.md5(owner).digest() + hashlib.md5(task_id).digest()
 
 
 def new_routing_id(role: str, name: str) -> bytes:

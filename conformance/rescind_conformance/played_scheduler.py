@@ -140,8 +140,7 @@ class PlayedScheduler(Findings):
         number = self.adapter.command(command, **fields)
         call = Call(told or f"{command}()", command, number, fields, quiet=not told)
         self._calls[number] = call
-        if "task" in fields:
-            self._told.add(fields["task"])
+        self._told.update([fields["task"]] if "task" in fields else fields.get("targets", ()))
         if told:
             self._note(f"{told} is called", self._record_of_call(call))
         return call

@@ -5,12 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Protocol
 
 import zmq
 
 from rescind import wire
-from rescind.messages import ClientDisconnect, DisconnectType, Message, Task, WorkerDisconnectNotification
+from rescind.messages import (
+    Argument,
+    ArgumentType,
+    ClientDisconnect,
+    DisconnectType,
+    GraphTask,
+    Message,
+    Task,
+    WorkerDisconnectNotification,
+)
 from rescind_conformance.audit import (
     DROPPED,
     RECONNECTS,
@@ -21,7 +31,7 @@ from rescind_conformance.audit import (
     judge_scheduler_of,
 )
 from rescind_conformance.findings import Conversation, Findings
-from rescind_conformance.peers import FakeClient, FakeWorker, Peer, TaskRef, Unreadable, new_routing_id
+from rescind_conformance.peers import FakeClient, FakeWorker, Peer, TaskRef, Unreadable, new_routing_id, result_payload
 from rescind_conformance.trace import SCHEDULER, Entry
 
 KEEP_ALIVE_INTERVAL = 0.2
@@ -87,6 +97,8 @@ class World(Findings):
         self._peers: dict[zmq.Socket[bytes], Peer] = {}
         self._owners: dict[bytes, bytes] = {}
         self._submitted: dict[bytes, list[Task]] = {}
+        self._nodes: dict[bytes, Task] = {}
+        """What a worker is to be sent for each node of a graph (S12.5)."""
         self._assigned: set[bytes] = set()
         self._step = 0
         self._settled = True
@@ -146,7 +158,10 @@ class World(Findings):
         submitted = self._submitted.get(task.id, [])
         first = task.id not in self._assigned
         self._assigned.add(task.id)
-        if submitted:  # and not a part of a graph
+        if task.id in self._nodes:
+            expected = f"Task {task.name} comes with the results of what it depends on, and all else as submitted"
+            self.check("S12.5" if first else "S12.16", received == self._nodes[task.id], expected, "its fields differ")
+        elif submitted:
             expected = f"Task {task.name} comes with all that it was submitted with"
             self.check("M4" if first else requirement, received in submitted, expected, "its fields differ")
 
@@ -253,6 +268,11 @@ class World(Findings):
         if isinstance(message, Task):
             self._owners.setdefault(message.task_id, peer.routing_id)
             self._submitted.setdefault(message.task_id, []).append(message)
+        if isinstance(message, GraphTask):
+            for node in message.graph:
+                self._owners.setdefault(node.task_id, peer.routing_id)
+                if node.task_id not in self._submitted:
+                    self._nodes.setdefault(node.task_id, _as_started(node, peer.routing_id))
         self._append(Entry(self._step, peer.name, SCHEDULER, message, note, fence))
 
     @contextmanager
@@ -440,3 +460,12 @@ class World(Findings):
         if not echo:
             peer.frames.append(frames[0])
         peer.deliver(message)
+
+
+def _as_started(node: Task, owner: bytes) -> Task:
+    """A node of a graph as a worker gets it, when played workers have run what it depends on."""
+    arguments = tuple(
+        Argument(ArgumentType.OBJECT_ID, result_payload(owner, each.data)) if each.type == ArgumentType.TASK else each
+        for each in node.function_args
+    )
+    return replace(node, function_args=arguments)

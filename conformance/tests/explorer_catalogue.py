@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from explorer_faults import Fault, KeepsResults, LeaksPlaces, SaysGoodByeFirst, StartsCancelled, TakesLostPeersBack
+from explorer_faults import (
+    Fault,
+    KeepsResults,
+    LeaksPlaces,
+    ReleasesForNodes,
+    SaysGoodByeFirst,
+    StartsCancelled,
+    TakesLostPeersBack,
+)
 
 from rescind import client_table, scheduler_table, worker_table
 from rescind.client_table import FutureInput, FutureState
@@ -13,6 +21,7 @@ from rescind.scheduler_table import TaskInput, TaskState
 from rescind.worker_table import AssignmentInput, AssignmentState
 from rescind_conformance.explorer.cast import Cast
 from rescind_conformance.explorer.scenario import CancelCall, ClientPlan, RawPlan, Scenario, SchedulerPlan, WorkerPlan
+from rescind_conformance.explorer.scenarios import CHAIN_OF_TARGETS
 
 S, C, W = scheduler_table.Action, client_table.Action, worker_table.Action
 
@@ -340,6 +349,21 @@ FAULTS = [
             "C1 <- S  TaskCancelConfirm T1 cancelNotFound",
         ],
         cast=Cast(client=KeepsResults),
+    ),
+    Fault(
+        "a result that a node may read is released when it is discarded",
+        scenario(ClientPlan(graph=CHAIN_OF_TARGETS, cancels=(CancelCall("T1"),)), WORKER),
+        "C13.2",
+        [
+            "C1 submits G1",
+            "S <- C1  GraphTask G1 of 2 tasks",
+            "W1 <- S  Task T1",
+            "W1 finishes T1",
+            "S <- W1  TaskResult T1 success",
+            "C1 cancels T1",
+            "C1 <- S  TaskResult T1 success",
+        ],
+        cast=Cast(client=ReleasesForNodes),
     ),
     Fault(
         "a refusal does not end the round",

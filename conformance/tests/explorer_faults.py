@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rescind import client_machine, client_table, scheduler_machine, scheduler_table, worker_machine, worker_table
+from rescind import client_machine, client_table, scheduler_table, scheduler_tasks, worker_machine, worker_table
 from rescind.client_machine import ClientMachine, ReleaseResult
 from rescind.client_machine import Event as ClientEvent
 from rescind.client_machine import Instruction as ClientInstruction
@@ -28,7 +28,7 @@ from rescind_conformance.explorer.system import System
 from rescind_conformance.explorer.walk import walk
 
 _PLACES: Mapping[type, tuple[Any, Any]] = {
-    TaskState: (scheduler_machine, scheduler_table),
+    TaskState: (scheduler_tasks, scheduler_table),
     FutureState: (client_machine, client_table),
     AssignmentState: (worker_machine, worker_table),
 }
@@ -111,3 +111,10 @@ class SaysGoodByeFirst(WorkerMachine):
         good_bye = Send(WorkerDisconnectNotification())
         instructions = [each for each in instructions if each != good_bye]
         return [good_bye, *instructions] if isinstance(event, Leave) else instructions
+
+
+class ReleasesForNodes(ClientMachine):
+    """Releases a result that it discards, though another node of its graph may read it."""
+
+    def _discard(self, result: Any) -> None:
+        self._out.append(ReleaseResult(result))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-import client_faults_in_rounds  # noqa: F401  each adds its faults
+import client_faults_in_graphs  # noqa: F401  each adds its faults
+import client_faults_in_rounds  # noqa: F401
 import client_faults_on_the_wire  # noqa: F401
 from client_bending import FAULTS
 

@@ -32,6 +32,7 @@ from rescind.messages import (
 )
 from rescind.scheduler_machine import Received, SchedulerMachine, Send
 from rescind.scheduler_table import Action, TaskInput, TaskState
+from rescind.scheduler_tasks import ClientRecord
 
 Decided = scheduler.Instruction
 Rows = Mapping[tuple[TaskState, TaskInput], tuple[TaskState, Action]]
@@ -248,7 +249,7 @@ class RolesMix(SchedulerMachine):
 class WorkersSubmit(SchedulerMachine):
     def _client_of(self, event: Received) -> Any:
         if event.sender in self._workers:
-            return self._clients.setdefault(event.sender, scheduler._ClientRecord(event.now))
+            return self._clients.setdefault(event.sender, ClientRecord(event.now))
         return super()._client_of(event)
 
 
@@ -291,9 +292,9 @@ class ForgetsTheQueue(SchedulerMachine):
     """A shutdown answers only what workers hold."""
 
     def _on_close_requested(self) -> None:
-        queue, self._queue = self._queue, type(self._queue)()
+        waiting = {task_id: self._tasks.pop(task_id) for task_id in self._queue}
         super()._on_close_requested()
-        self._queue = queue
+        self._tasks |= waiting
 
 
 class LastWordFromAnywhere(SchedulerMachine):

@@ -11,6 +11,7 @@ from judge_walks import DISCONNECTS, Action, Fault, Pick, Walk
 from rescind import scheduler_machine as scheduler
 from rescind.messages import (
     Argument,
+    ArgumentType,
     CancelConfirmType,
     ClientDisconnect,
     ClientHeartbeat,
@@ -268,6 +269,8 @@ class LazyWalk(SchedulerWalk):
 
     def __init__(self, pick: Pick, fault: Fault[scheduler.Instruction] | None = None) -> None:
         self._held_back: list[tuple[str, Message, str]] = []
+        self._together: dict[bytes, set[bytes]] = {}
+        """The ids that were in one graph with an id."""
         super().__init__(pick, fault)
 
     def step(self) -> None:
@@ -282,6 +285,13 @@ class LazyWalk(SchedulerWalk):
     @property
     def at_rest(self) -> bool:
         return not self._held_back
+
+    def _take(self, sender: str, message: Message) -> None:
+        if isinstance(message, GraphTask):
+            ids = {message.task_id, *message.targets, *(node.task_id for node in message.graph)}
+            ids = ids.union(*(self._together.get(task_id, ()) for task_id in ids))
+            self._together |= dict.fromkeys(ids, ids)
+        super()._take(sender, message)
 
     def _say(self, to: str, message: Message, cause: str) -> None:
         self._held_back.append((to, message, cause))
@@ -314,10 +324,43 @@ class LazyWalk(SchedulerWalk):
                 continue
             to, held_back, _ = one
             assigns = isinstance(held_back, Task) and to == sender
-            if ends or assigns or (message is not None and _same_task(held_back, message)):
+            if ends or assigns or (message is not None and self._may_concern(held_back, message)):
                 self._release(one)
+
+    def _may_concern(self, one: Message, other: Message) -> bool:
+        together = self._together.get(getattr(other, "task_id", b""), ())
+        return _same_task(one, other) or getattr(one, "task_id", None) in together
 
 
 def _same_task(one: Message, other: Message) -> bool:
     task_id = getattr(one, "task_id", None)
     return task_id is not None and task_id == getattr(other, "task_id", None)
+
+
+class GraphWalk(SchedulerWalk):
+    """Clients submit graphs as well, some of which cannot run."""
+
+    def _client_acts(self) -> None:
+        if len(self._unused) < 4 or self._perhaps():
+            super()._client_acts()
+            return
+        graph_id, *nodes = [self._unused.pop(0) for _ in range(self._pick((2, 3, 4)))]
+        client = self._pick(CLIENTS[:3])
+        for task_id in (graph_id, *nodes):
+            self._owners[task_id] = client
+            self._live[task_id] = None
+        tasks = [
+            Task(
+                node,
+                function_args=tuple(Argument(ArgumentType.TASK, each) for each in nodes[:index] if self._perhaps()),
+            )
+            for index, node in enumerate(nodes)
+        ]
+        if self._pick((True, *[False] * 9)):
+            tasks.append(Task(self._pick(IDS)))
+        targets = tuple(node for node in nodes if self._pick((True, False, False)))
+        self._take(client, GraphTask(graph_id, b"", targets, tuple(reversed(tasks))))
+
+
+class LazyGraphWalk(GraphWalk, LazyWalk):
+    """Clients submit graphs to the lazy scheduler."""

@@ -33,10 +33,11 @@ Traces of a client or a worker begin after its first heartbeat, those of `party:
 The scheduler is S, clients are C1, C2..., workers W1, W2..., and any other name will do. Messages are written in the
 words of `rescind.trace.describe`, tasks are T1, T2...; what those words leave out may follow them::
 
-    Task T1 | Task T1 needs gpu | Task T1 argument type 5 | Task T1 source C2 | GraphTask G1 of T1 T2
+    Task T1 | Task T1 needs gpu | Task T1 argument type 5 | Task T1 source C2 | Task T3 reads T1 T2
+    GraphTask G1 of T1 T2 T3<T1,T2 [for T3]     (T3 depends on T1 and T2, and is a target)
     TaskCancel T1 | TaskCancel T1 force
     TaskCancelConfirm T1 canceled | cancelFailed | cancelNotFound | type 7
-    TaskResult T1 success | failed | failedWorkerDied | type 7 [without payload]
+    TaskResult T1 success | failed | failedWorkerDied | type 7 [without payload | with two | of T2]
     TaskLog T1 stdout 'text'
     WorkerHeartbeat queueSize 2 | WorkerHeartbeat queueSize 2 has gpu
     ClientDisconnect disconnect | shutdown | type 7
@@ -301,7 +302,14 @@ def _task_message(words: str) -> Message:
     argument = Argument(ArgumentType.OBJECT_ID, b"argument")
     if rest.startswith("source "):
         return Task(_task(name), rest.removeprefix("source ").encode(), function_args=(argument,))
+    if rest.startswith("reads "):
+        results = [Argument(ArgumentType.OBJECT_ID, _payload(each)) for each in rest.split()[1:]]
+        return Task(_task(name), function_args=(argument, *results))
     return Task(_task(name), function_args=(argument,), capabilities=_capabilities(rest, "needs"))
+
+
+def _payload(name: str) -> bytes:
+    return f"result of {name}".encode()
 
 
 def _cancel_message(words: str) -> Message:
@@ -318,9 +326,10 @@ def _confirm_message(words: str) -> Message:
 def _result_message(words: str) -> Message:
     name, _, kind = words.partition(" ")
     bare = kind.endswith(" without payload")
-    number = _kind(kind.removesuffix(" without payload"), _RESULTS)
-    payload = () if bare or number == TaskResultType.FAILED_WORKER_DIED else (f"result of {name}".encode(),)
-    return TaskResult(_task(name), number, results=payload)
+    kind, _, other = kind.removesuffix(" without payload").partition(" of ")
+    number = _kind(kind.removesuffix(" with two"), _RESULTS)
+    payload = () if bare or number == TaskResultType.FAILED_WORKER_DIED else (_payload(other or name),)
+    return TaskResult(_task(name), number, results=payload * (2 if kind.endswith(" with two") else 1))
 
 
 def _log_message(words: str) -> Message:
@@ -332,7 +341,14 @@ def _log_message(words: str) -> Message:
 
 def _graph_message(words: str) -> Message:
     name, _, rest = words.partition(" of ")
-    return GraphTask(_task(name), graph=tuple(Task(_task(node)) for node in rest.split()))
+    nodes, _, targets = rest.partition(" for ")
+    return GraphTask(_task(name), b"", tuple(map(_task, targets.split())), tuple(map(_node, nodes.split())))
+
+
+def _node(words: str) -> Task:
+    name, _, needs = words.partition("<")
+    named = [Argument(ArgumentType.TASK, _task(each)) for each in needs.split(",") if each]
+    return Task(_task(name), function_args=(Argument(ArgumentType.OBJECT_ID, b"argument"), *named))
 
 
 def _heartbeat_message(words: str) -> Message:

@@ -9,7 +9,7 @@ from explorer_catalogue import FAULTS
 from explorer_faults import Fault, shown
 from plain_walk import PlainWalk
 
-from rescind import client_machine, scheduler_machine, scheduler_table, worker_machine, worker_table
+from rescind import client_machine, scheduler_table, scheduler_tasks, worker_machine, worker_table
 from rescind.messages import CancelConfirmType, ObjectInstruction, Task, TaskCancel, TaskCancelConfirm
 from rescind.scheduler_table import Action, TaskInput, TaskState
 from rescind.worker_table import AssignmentInput, AssignmentState
@@ -31,6 +31,7 @@ WORKER = worker_table.Action
 UNJUDGED = Bench()
 QUICK = ["contested-id", "three-callers", "lost-again", "joining"]
 EVERY_ROW = [*QUICK, "three-cancels", "closing", "closing-losses", "crash-under-force", "worker-leaves"]
+EVERY_ROW += ["graph-cancel", "graph-fails", "graph-client-dies", "graph-closing"]
 by_name = pytest.mark.parametrize("fault", FAULTS, ids=[fault.name.replace(" ", "-") for fault in FAULTS])
 
 
@@ -90,7 +91,7 @@ def orders(system: System) -> int:
 def untaken(monkeypatch: pytest.MonkeyPatch, *scenarios: Scenario) -> set[tuple[str, str]]:
     """The rows of the three tables, by state and input, that no step of these scenarios takes."""
     unused: list[set[Any]] = []
-    for machine in (scheduler_machine, client_machine, worker_machine):
+    for machine in (scheduler_tasks, client_machine, worker_machine):
         # One set each: rows of different tables compare equal.
         unused.append(set())
         monkeypatch.setattr(machine, "TRANSITIONS", Watched(machine.TRANSITIONS, unused[-1]))

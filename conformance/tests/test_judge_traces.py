@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from judge_faults import CLIENT_FAULTS, WORKER_FAULTS, WalkMaker
+from judge_graph_walks import GRAPH_FAULTS, GraphWalk, WholesaleWalk
 from judge_traces import Trace, TraceError, load_traces, play
 from judge_walks import NAMES, ClientWalk, Decided, Walk, WorkerWalk, words
 
@@ -236,8 +237,13 @@ def live(walk: Walk[Decided], judge: PeerJudge, events: Sequence[EventKind]) -> 
 @pytest.mark.parametrize("partly", [False, True], ids=["all events", "some events"])
 @pytest.mark.parametrize(
     ("make_walk", "make_judge", "kinds"),
-    [(WorkerWalk, WorkerJudge, WORKER_ALL), (ClientWalk, ClientJudge, CLIENT_EVENTS)],
-    ids=["worker", "client"],
+    [
+        (WorkerWalk, WorkerJudge, WORKER_ALL),
+        (ClientWalk, ClientJudge, CLIENT_EVENTS),
+        (GraphWalk, ClientJudge, CLIENT_EVENTS),
+        (WholesaleWalk, ClientJudge, CLIENT_EVENTS),
+    ],
+    ids=["worker", "client", "graph", "wholesale"],
 )
 def test_the_reference_is_not_accused(
     make_walk: WalkMaker,
@@ -281,9 +287,9 @@ def test_faults_of_a_worker_are_found(name: str) -> None:
     find(partial(WorkerWalk, fault=fault), lambda: WorkerJudge(WORKER_ALL, NAMES, introduced=True), expected.split())
 
 
-@pytest.mark.parametrize("name", CLIENT_FAULTS)
+@pytest.mark.parametrize("name", [*CLIENT_FAULTS, *GRAPH_FAULTS])
 def test_faults_of_a_client_are_found(name: str) -> None:
-    make, expected = CLIENT_FAULTS[name]
+    make, expected = {**CLIENT_FAULTS, **GRAPH_FAULTS}[name]
     find(make, lambda: ClientJudge(CLIENT_EVENTS, NAMES, introduced=True), expected.split())
 
 

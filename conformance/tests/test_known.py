@@ -32,6 +32,15 @@ def unexpected(entry_case: str, *results: CaseResult, requirement: str = PASSING
     return known.unexpected(results, load_requirements())
 
 
+def test_a_departure_that_comes_now_and_then_is_known_and_never_missed() -> None:
+    known = KnownFailures((KnownFailure("scheduler", "S5.1", "crossing.*", "because", sometimes=True),))
+    for result in (played(), played(CASE, "S5.1")):
+        assert known.unexpected([result], load_requirements()) == []
+        assert not known.passes_unexpectedly(result, [result])
+    assert known.reason(played(CASE, "S5.1"), "S5.1") == "because"
+    assert known.unexpected([played(CASE, "S5.2")], load_requirements()) == [f"S5.2 fails in {CASE}"]
+
+
 def test_a_departure_in_passing_that_did_not_come_is_an_unexpected_pass() -> None:
     assert unexpected(CASE, played()) == [
         f"{PASSING} does not fail in {CASE}, though it is listed as a known failure",
@@ -90,6 +99,7 @@ ENTRY = '[[known]]\nrole = "scheduler"\nrequirement = "S5.1"\ncase = "*"\nreason
         ("[known]\nrole = 3", "'known' must be a list of tables"),
         (ENTRY.replace('"x"', "3"), "entry 1 must have the texts role, requirement, case, reason"),
         (ENTRY.replace('role = "scheduler"\n', ""), "entry 1 must have the texts"),
+        (ENTRY + 'sometimes = "often"\n', "may have sometimes = true"),
         (ENTRY.replace("scheduler", "sheduler"), "entry 1: unknown role 'sheduler'; there are: scheduler, client"),
         (ENTRY + ENTRY.replace("S5.1", "S99"), "entry 2: unknown requirement 'S99'"),
         (ENTRY.replace("scheduler", "client"), "entry 1: S5.1 binds a scheduler, not a client"),

@@ -336,3 +336,9 @@ def test_an_unknown_name_is_told_with_those_that_there_are() -> None:
     assert status == 2
     assert "rounds" in output
     assert "RefusalIsSwallowed" in output
+
+
+@pytest.mark.parametrize("option", ["--large", "--broken"])
+def test_names_and_a_choice_of_others_are_not_given_together(option: str) -> None:
+    status, output = run("rounds", option)
+    assert (status, "give names, or --large or --broken" in output) == (2, True)

@@ -14,11 +14,13 @@ import psutil
 import pytest
 from crew_work import KILLED, ODD, UNAVAILABLE, half
 
-from rescind_conformance.explorer.live import LiveResult, LiveSession
+from rescind.messages import Task, WorkerHeartbeat
+from rescind_conformance.explorer.live import LiveResult, LiveSession, drivable
 from rescind_conformance.explorer.live_breadth import drive_by_length
 from rescind_conformance.explorer.live_random import drive_at_random
 from rescind_conformance.explorer.processes import Crew
 from rescind_conformance.explorer.scenario import CancelCall, ClientPlan, Scenario, WorkerPlan
+from rescind_conformance.explorer.scenarios import SCENARIOS
 from rescind_conformance.mutants.catalogue import load_catalogue
 from rescind_conformance.mutants.faulty_copy import faulty_copy
 from rescind_conformance.process import SubjectUnavailable
@@ -52,10 +54,11 @@ def row(output: str, scenario: str) -> list[str]:
 
 
 def test_orders_of_the_reference_are_counted_and_break_nothing() -> None:
-    done = run("orders", "narrow", "worker-leaves", "--subject", "reference", "--orders", "24")
+    names = ("narrow", "worker-leaves", "graph-fails")
+    done = run("orders", *names, "--subject", "reference", "--orders", "36")
     assert done.returncode == 0, done.stderr
-    assert [row(done.stdout, name)[1] for name in ("narrow", "worker-leaves")] == ["12", "12"]
-    assert "24 orders were driven" in done.stdout
+    assert [row(done.stdout, name)[1] for name in names] == ["12", "12", "12"]
+    assert "36 orders were driven" in done.stdout
     assert "Nothing is broken" in done.stdout
 
 
@@ -121,6 +124,21 @@ def test_both_ways_come_to_the_same_orders() -> None:
     assert len(by_length.inputs) == by_length.orders  # each is driven once
     assert at_random.inputs < by_length.inputs  # which has their beginnings, too
     assert at_random.broken == by_length.broken == 0
+
+
+def test_the_ids_in_a_graph_are_fresh_in_each_order() -> None:
+    """Otherwise all that is heard of its nodes would be taken for what an earlier order has left over."""
+    scenario = drivable(SCENARIOS["graph-fails"])
+    assert scenario is not None
+    with ReferenceScheduler() as subject, LiveSession(scenario, subject, 10.0, lambda driven: None) as session:
+        graph = next(message for client in scenario.clients for message in client.script[:1])  # type: ignore[union-attr]
+        for _ in range(2):
+            peers = session.begin()
+            peers.say(1, WorkerHeartbeat(queue_size=1))
+            heard = peers.say(0, graph)
+            assert [type(message) for message in heard[1]] == [Task]
+            assert not peers.left_over
+            session.end(peers, [], None)
 
 
 def test_seeds_choose_the_orders() -> None:

@@ -29,6 +29,7 @@ from rescind.messages import (
     TaskCancel,
     TaskCancelConfirm,
     TaskResult,
+    TaskResultType,
     WorkerDisconnectNotification,
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
@@ -176,6 +177,8 @@ def test_runs_over_zeromq_are_behaviours_and_with_one_message_altered_are_not(ou
     assert {run.exits for run in good} == ({False, True} if outside else {True})
     kinds = [dropped, doubled, changed] + ([] if outside else [swapped])
     bad = [other for run in good for kind in kinds for other in alterations(run, kind)]
+    if not outside:
+        bad += [altered(run, 0, run.lanes[0].steps[1:], "the first record dropped") for run in good]
     for kind in kinds:
         assert len([run for run in bad if run.name.endswith(kind.__name__)]) >= 10, kind.__name__
     last = [next(step for step in reversed(lane.steps) if step.kind == "to") for run in good for lane in lanes_out(run)]
@@ -201,8 +204,14 @@ CLOSE, GRACE_OVER = (TraceEvent(0.0, "scheduler", event) for event in ("close re
 GOES_HOME = went("b", STOP)
 CLOSING: list[TraceRecord | TraceEvent] = [*LIFE[:4], came("a", Task(U)), went("b", Task(U)), CLOSE, GOES_HOME]
 """A shutdown with two tasks at a worker that stays."""
-BEAT = [came("b", WorkerHeartbeat(queue_size=3)), went("b", WorkerHeartbeatEcho())]
+BEAT: list[TraceRecord] = [came("b", WorkerHeartbeat(queue_size=3)), went("b", WorkerHeartbeatEcho())]
 CONFIRM = TaskCancelConfirm(T, CancelConfirmType.CANCELED)
+REFUSAL = TaskCancelConfirm(T, CancelConfirmType.CANCEL_FAILED)
+FULL: list[TraceRecord] = [
+    *[came("b", WorkerHeartbeat(queue_size=1)), went("b", WorkerHeartbeatEcho())],
+    *[came("a", Task(T)), went("b", Task(T))],
+]
+"""A worker with one place, which is taken."""
 WRONG: dict[str, tuple[list[TraceRecord | TraceEvent], str, int | None]] = {
     "the answer is swallowed": ([*LIFE[:7], *BEAT], "S4.2", 7),
     "it is answered before the holder has": ([*LIFE[:6], LIFE[7], *BEAT], "S4.4", 7),
@@ -216,7 +225,16 @@ WRONG: dict[str, tuple[list[TraceRecord | TraceEvent], str, int | None]] = {
     "it is not passed on": ([*LIFE[:5], *BEAT], "S4.1", 5),
     "no echo": ([*LIFE, BEAT[0], *BEAT], "S10.1", 10),
     "an echo to nobody's heartbeat": ([*LIFE, BEAT[1]], "S10.1", 9),
-    "an echo before the Task": ([*LIFE[2:3], BEAT[0], BEAT[1], LIFE[3]], "S10.2", 3),
+    "an echo to the client before the Task": (
+        [*BEAT, LIFE[2], came("a", ClientHeartbeat()), went("a", ClientHeartbeatEcho()), LIFE[3]],
+        "S10.2",
+        5,
+    ),
+    "an echo to the worker before the Task that an earlier message has made room for": (
+        [*FULL, came("a", Task(U)), came("b", TaskResult(T)), went("a", TaskResult(T)), *FULL[:2], went("b", Task(U))],
+        "S10.2",
+        9,
+    ),
     "a task is left waiting": ([*LIFE[2:3], *BEAT], "S9.9", 3),
     "a stranger cancels": ([*LIFE[:4], came("c", TaskCancel(T)), went("b", TaskCancel(T)), *BEAT], "S2.2", 5),
     "a task of a lost worker is forgotten": (
@@ -313,6 +331,38 @@ WRONG: dict[str, tuple[list[TraceRecord | TraceEvent], str, int | None]] = {
         "S11.3",
         4,
     ),
+    "the first record is an echo": ([*LIFE[1:]], "S10.1", 1),
+    "the first record is an answer": ([LIFE[-1]], "S2.4", 1),
+    "nothing but its end": ([CLOSED], "S9.10", 1),
+    "a Task that nobody has submitted": ([*BEAT, went("b", Task(T))], "M5", 3),
+    "a Task goes to a client": ([*LIFE[2:3], went("a", Task(T))], "S11.3", 2),
+    "a refusal that nobody has given": ([*LIFE[:6], went("a", REFUSAL)], "S4.2", 7),
+    "a refusal that nobody has asked for": ([*LIFE[:4], came("b", REFUSAL), went("a", REFUSAL)], "S8.3", 6),
+    "each of two cancels is refused": (
+        [*LIFE[:6], LIFE[4], came("b", REFUSAL), went("a", REFUSAL), went("a", REFUSAL)],
+        "S6.1",
+        10,
+    ),
+    "the refusal of a move is told": (
+        [*LIFE[:4], went("b", TaskCancel(T)), came("b", REFUSAL), went("a", REFUSAL)],
+        "S7.2",
+        7,
+    ),
+    "failedWorkerDied of a worker that lives": (
+        [*LIFE[:4], went("a", TaskResult(T, TaskResultType.FAILED_WORKER_DIED))],
+        "S9.3",
+        5,
+    ),
+    "a client that lives is sent away": (
+        [came("a", ClientHeartbeat()), went("a", ClientHeartbeatEcho()), went("a", ClientDisconnect())],
+        "S9.1",
+        3,
+    ),
+    "its first heartbeat is answered by that": (
+        [came("a", ClientHeartbeat()), went("a", ClientDisconnect())],
+        "S10.1",
+        2,
+    ),
     "lost twice": ([*BEAT, *[TraceEvent(0.0, "scheduler", "peer lost", {"peer": "b"})] * 2], "S9.1", 4),
     "it goes on after its end": (
         [CLOSE, GRACE_OVER, BEAT[0]],
@@ -344,6 +394,16 @@ def test_the_record_and_the_requirement_are_told() -> None:
 
 
 LAWFUL: dict[str, list[TraceRecord | TraceEvent]] = {
+    "a Task comes after the echo to the heartbeat that registers": [*LIFE[2:3], *BEAT, LIFE[3]],
+    "Tasks come after the echo to the heartbeat that makes room": [
+        *[*FULL, came("a", Task(U)), *BEAT, went("b", Task(U))],
+        *[came("a", ClientHeartbeat()), went("a", ClientHeartbeatEcho())],
+    ],
+    "a move that a shutdown crosses": [
+        *LIFE[:4],
+        CLOSE,
+        *[GOES_HOME, went("b", TaskCancel(T)), came("b", CONFIRM), went("a", CONFIRM)],
+    ],
     "a shutdown to its end": [
         *[*CLOSING, GRACE_OVER, went("a", OTHER_CONFIRM), went("a", CONFIRM), CLOSED],
     ],
@@ -388,6 +448,8 @@ def test_the_reason_is_told_in_words() -> None:
         "it does not wait for a worker": "without a grace for W1",
         "nobody has asked for its end": "nobody has asked for a shutdown",
         "it ends twice": "the scheduler has exited",
+        "its first heartbeat is answered by that": "C1 is served, and has no echo to its heartbeat; one too many",
+        "a Task that nobody has submitted": "the scheduler has accepted no such task",
     }
     built = [own_run(name, WRONG[name][0]) for name in names]
     validated = validate([run for run in built if run is not None])
@@ -429,7 +491,7 @@ def test_what_a_fenced_peer_did_not_get_was_not_sent() -> None:
     """The worker's first echo may be older than the Task; but not the one that it asks for when the client has its."""
     fence = [came("a", ClientHeartbeat()), went("a", ClientHeartbeatEcho())]
     on_its_way = case_run("x", entries([*LIFE[:3], *BEAT, *fence]))
-    fenced = case_run("x", entries([*LIFE[:3], *fence, *BEAT]))
+    fenced = case_run("x", entries([*LIFE[:3], *fence, *BEAT, *BEAT]))
     explained, refused = validate([on_its_way, fenced])
     assert explained.explained
     assert refused.rejection is not None
@@ -485,6 +547,9 @@ def run_command(*arguments: str) -> tuple[int, str]:
         ((), "give traces, or --subject"),
         (("--subject", "nothing"), "there are: reference, opengris-scaler"),
         (("/does/not/exist",), "/does/not/exist: "),
+        (("run.jsonl", "--case", "*", "--jobs", "1"), "--case, --jobs: only with --subject"),
+        (("run.jsonl", "--known-failing", "opengris-scaler"), "--known-failing: only with --subject"),
+        (("--subject", "reference", "--limited"), "--limited: only with traces"),
     ],
 )
 def test_what_cannot_be_validated_is_told(arguments: tuple[str, ...], says: str) -> None:
@@ -521,6 +586,37 @@ def test_files_are_validated_and_the_first_wrong_record_is_told(tmp_path: Path) 
     assert "      7  W1 -> S  TaskCancelConfirm t1 canceled" in output
     assert "then S -> C1  TaskCancelConfirm t1 canceled, whose state is forcing" in output
     assert output.endswith("1 of 2 runs is a behaviour of the model; 17 records.\n")
+
+
+@needs_tlc
+def test_what_the_model_promises_beyond_the_requirement_is_not_told_as_broken(tmp_path: Path) -> None:
+    """The task that waits is of a; c's echo does not have to come after it."""
+    echo = [came("c", ClientHeartbeat()), went("c", ClientHeartbeatEcho())]
+    others = write(tmp_path / "others.jsonl", [*BEAT, LIFE[2], *echo, LIFE[3]])
+    own = write(tmp_path / "own.jsonl", WRONG["an echo to the client before the Task"][0])
+    status, output = run_command(others, own)
+    assert status == 1
+    assert "others.jsonl: more than S10.2 asks for, which the model's scheduler promises\n" in output
+    assert "own.jsonl: S10.2 MUST\n" in output
+
+
+@needs_tlc
+def test_a_run_alone_is_told_of_in_the_singular(tmp_path: Path) -> None:
+    status, output = run_command(write(tmp_path / "bad.jsonl", [CLOSED]))
+    assert (status, output.splitlines()[-1]) == (1, "0 of 1 run is a behaviour of the model; 1 record.")
+
+
+@needs_tlc
+def test_the_scheduler_s_own_records_are_not_what_its_peers_saw(tmp_path: Path) -> None:
+    own: list[TraceRecord | TraceEvent] = [*LIFE, CLOSE, GOES_HOME, GRACE_OVER, CLOSED]
+    status, output = run_command("--outside", write(tmp_path / "own.jsonl", own))
+    assert status == 2
+    assert "own.jsonl has no record of one of the scheduler's peers, which --outside needs" in output
+    seen = [dataclasses.replace(one, at="b") for one in BEAT]
+    both = write(tmp_path / "both.jsonl", [BEAT[1], *seen])
+    assert run_command(both)[0] == 1
+    status, output = run_command("--outside", both)
+    assert (status, output.splitlines()[-1]) == (0, "1 of 1 run is a behaviour of the model; 2 records.")
 
 
 @needs_tlc

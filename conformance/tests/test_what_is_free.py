@@ -25,12 +25,12 @@ LIMITED_ROOM = (
 )
 """Cases in which more tasks wait than there is room for."""
 NEWEST_FIRST = Edit(
-    "scheduler_machine.py",
+    "scheduler_tasks.py",
     "            task_id, _ = self._queue.popitem(last=False)\n",
     "            task_id, _ = self._queue.popitem(last=True)\n",
 )
 READS_ON = (
-    Edit("scheduler_machine.py", "while self._queue and not self._closing:", "while self._queue and self._may:"),
+    Edit("scheduler_tasks.py", "while self._queue and not self._closing:", "while self._queue and self._may:"),
     Edit(
         "scheduler_machine.py",
         "            case Received():\n                self._on_received(event)\n",

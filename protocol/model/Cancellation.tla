@@ -239,10 +239,11 @@ WorkerGone(w, messages) ==
     /\ toPeer' = [toPeer EXCEPT ![w] = <<>>]
     /\ assignment' = [assignment EXCEPT ![w] = [t \in Tasks |-> "none"]]
     /\ UNCHANGED <<sch, futures, told, asked>>
+Farewell(w) == IF life[w] = "exit" THEN << <<"WorkerDisconnectNotification">> >> ELSE <<>>                 \* W4.2, W4.3
 CanLeave(w) == life[w] \in {"exit", "rejoin"} /\ \A t \in Tasks : assignment[w][t] = "none"
 Leave(w) ==
     /\ CanLeave(w)
-    /\ WorkerGone(w, IF life[w] = "exit" THEN << <<"WorkerDisconnectNotification">> >> ELSE <<>>) /\ UNCHANGED left
+    /\ WorkerGone(w, Farewell(w)) /\ UNCHANGED left
 
 \* W5.1: first of all a heartbeat. One that comes back, comes back under another id, as this one.
 CanJoin(w) == life[w] = "off"

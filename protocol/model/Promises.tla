@@ -14,6 +14,8 @@ Added(before, after) == IF Len(after) > Len(before) THEN SubSeq(after, Len(befor
 IsIn(message, messages) == \E i \in DOMAIN messages : messages[i] = message
 TakesFrom(p, message) == Takes(p) /\ Head(toScheduler[p]) = message
 ReadsNow(p, message) == Reads(p) /\ Head(toPeer[p]) = message
+Hears(p) == Added(toPeer[p], toPeer'[p])
+IsLost(p) == Served(p) /\ sch'.peer[p] # "served"
 
 (* Invariants *)
 
@@ -52,6 +54,14 @@ AnswersAreCounted ==
 LossesHaveAnEnd ==
     \A t \in Tasks : sch.task[t].losses >= MaxLosses => sch.task[t].state = "ended"
 
+\* S8.2, S9.7: a place counts as used until the worker's last word about the task.
+PlacesAreKeptToTheEnd ==
+    \A w \in Workers, t \in Tasks :
+        Served(w) /\ life[w] = "up" /\ sch.mode # "closed" /\ assignment[w][t] # "none" => sch.task[t].holder = w
+
+\* S9.10: what no worker holds is not kept waiting for the end of the grace.
+NothingWaitsInAShutdown == sch.mode # "open" => \A t \in Tasks : sch.task[t].state # "queued"
+
 (* Promises about steps: the scheduler *)
 
 \* S7.8, S1.2, S9.2, S9.7
@@ -84,9 +94,41 @@ ResultsReachTheOwner ==
         LET result == <<"TaskResult", t, status>>
         IN  TakesFrom(w, result) /\ Served(w) /\ Served(Owner[t]) /\ told[t] = <<>> => told'[t] = <<result>>]_vars
 
+\* S4.2: so is the holder's answer to an owner's cancel, as it came.
+AnswersReachTheOwner ==
+    [][\A w \in Workers, t \in Tasks, word \in {"canceled", "cancelNotFound"} :
+        LET answer == <<"TaskCancelConfirm", t, word>>
+        IN  TakesFrom(w, answer) /\ sch.task[t].holder = w /\ asked[t] # "nothing" => told'[t] = <<answer>>]_vars
+
+\* S2.1, S2.2, S9.8: whoever asks for what is not held for him is told so.
+NobodyWaitsForWhatIsNotHeld ==
+    [][\A c \in Clients, t \in Tasks, event \in Kinds :
+        TakesFrom(c, <<"TaskCancel", t, event>>) /\ line[c] = "open"
+        /\ (c # Owner[t] \/ told[t] # <<>> \/ sch.peer[c] = "lost")
+        => Hears(c) = << <<"TaskCancelConfirm", t, "cancelNotFound">> >>]_vars
+
+\* S2.2, S2.4: and nobody else hears of a task.
+NobodyElseHears ==
+    [][\A c \in Clients, t \in Tasks :
+        c # Owner[t] /\ (\E i \in DOMAIN Hears(c) : IsAbout(Hears(c)[i], t))
+        => \E event \in Kinds : TakesFrom(c, <<"TaskCancel", t, event>>)]_vars
+
+\* S3.1: what no worker holds is canceled at once.
+WhatWaitsIsCanceledAtOnce ==
+    [][\A t \in Tasks, event \in Kinds :
+        TakesFrom(Owner[t], <<"TaskCancel", t, event>>) /\ Held(sch, t) /\ told[t] = <<>> /\ Served(Owner[t])
+        /\ sch.task[t].holder = Nobody => told'[t] = << <<"TaskCancelConfirm", t, "canceled">> >>]_vars
+
+\* S9.2, S9.3, S9.4: whose cancel was open is told `canceled`, and another that the task failed after so many losses only.
+LossesAreCounted ==
+    [][\A t \in Tasks, w \in Workers :
+        IsLost(w) /\ sch.task[t].holder = w =>
+            /\ sch'.task[t].losses = sch.task[t].losses + 1
+            /\ Served(Owner[t]) /\ asked[t] # "nothing" => told'[t] = << <<"TaskCancelConfirm", t, "canceled">> >>
+            /\ IsIn(<<"TaskResult", t, "failedWorkerDied">>, told'[t]) => sch'.task[t].losses >= MaxLosses]_vars
+
 \* S4.2, S4.4, S7.2, S9.2, S9.3, S9.10, S9.11: what an owner is told has happened, and was asked for.
 IsAsked(t) == asked[t] # "nothing" \/ \E event \in Kinds : TakesFrom(Owner[t], <<"TaskCancel", t, event>>)
-IsLost(p) == Served(p) /\ sch'.peer[p] # "served"
 IsSo(t, answer) ==
     CASE answer[1] = "TaskResult" -> \/ \E w \in Workers : TakesFrom(w, answer)
                                      \/ answer[3] = "failedWorkerDied" /\ \E w \in Workers : IsLost(w)
@@ -97,20 +139,36 @@ OwnersHearWhatIsSo ==
     [][\A t \in Tasks :
         /\ told'[t] # told[t] => IsSo(t, told'[t][Len(told'[t])])
         /\ LET refusal == <<"TaskCancelConfirm", t, "cancelFailed">>
-           IN  IsIn(refusal, Added(toPeer[Owner[t]], toPeer'[Owner[t]])) => IsSo(t, refusal)]_vars
+           IN  IsIn(refusal, Hears(Owner[t])) => IsSo(t, refusal)]_vars
 
 \* S4.1, S7.1, S7.7, S9.7: a TaskCancel goes to the holder, for a reason, and with the force that the reason has.
 EachTaskCancelHasAReason ==
     [][\A w \in Workers, t \in Tasks, event \in Kinds :
-        IsIn(<<"TaskCancel", t, event>>, Added(toPeer[w], toPeer'[w])) =>
+        IsIn(<<"TaskCancel", t, event>>, Hears(w)) =>
             /\ sch.task[t].holder = w
             /\ \/ TakesFrom(Owner[t], <<"TaskCancel", t, event>>)
                \/ IsLost(Owner[t]) /\ event = "cancel, force"
-               \/ left'.moves < left.moves /\ event = "cancel" /\ asked[t] = "nothing"]_vars
+               \/ left'.moves < left.moves /\ event = "cancel" /\ asked[t] = "nothing"
+            \* S6.1, S6.2, S7.6: nor is one passed on where such a one is with the holder already.
+            /\ Count(Hears(w), LAMBDA m : m = <<"TaskCancel", t, event>>) = 1 /\ asked[t] # "cancel, force"
+            /\ event = "cancel" => asked[t] = "nothing" /\ Unanswered(w, t) = 0]_vars
 
 \* S9.11
 SilentOwnersAreTold ==
     [][\A t \in Tasks : IsLost(Owner[t]) /\ ~Takes(Owner[t]) /\ Held(sch, t) => told'[t] # <<>>]_vars
+
+\* S9.7: whoever said good-bye is told nothing more.
+NobodyWhoLeftIsTold ==
+    [][\A t \in Tasks : TakesFrom(Owner[t], <<"ClientDisconnect", "disconnect">>) => told'[t] = told[t]]_vars
+
+\* S9.6, S9.8, S10.1: a heartbeat is answered; that of one that was lost, so that it learns it.
+HeartbeatsAreAnswered ==
+    [][\A p \in Peers : Takes(p) /\ Head(toScheduler[p])[1] \in {"ClientHeartbeat", "WorkerHeartbeat"} /\ line[p] = "open"
+        => IF sch.peer[p] = "lost" THEN Hears(p) = << <<"ClientDisconnect", "disconnect">> >>
+           ELSE p \in sch'.owed \/ Hears(p) # <<>>]_vars
+
+\* S4.4, S9.10: what workers hold has a grace.
+ThereIsAGrace == [][sch.mode = "open" => sch'.mode # "closed"]_vars
 
 \* S9.10
 WorkersAreSentHome ==
@@ -118,7 +176,7 @@ WorkersAreSentHome ==
         /\ line[w] = "open"
         /\ \/ Served(w) /\ sch.mode = "open" /\ sch'.mode = "closing"
            \/ sch.peer[w] = "new" /\ sch.mode # "open" /\ TakesFrom(w, <<"WorkerHeartbeat">>)
-        => IsIn(<<"ClientDisconnect", "shutdown">>, Added(toPeer[w], toPeer'[w]))]_vars
+        => IsIn(<<"ClientDisconnect", "shutdown">>, Hears(w))]_vars
 
 \* S9.6, S9.8
 LostStaysLost == [][\A p \in Peers : sch.peer[p] \in {"lost", "told"} => sch'.peer[p] \in {"lost", "told"}]_vars
@@ -161,6 +219,12 @@ LeavingIsTheEnd ==
         /\ \A t \in Tasks : assignment[w][t] = assignment'[w][t] \/ assignment'[w][t] = "none"
         /\ IsIn(<<"WorkerDisconnectNotification">>, Added(toScheduler[w], toScheduler'[w]))
            => \A t \in Tasks : assignment[w][t] = "none"]_vars
+
+\* W4.2, W4.3: whoever exits says good-bye, and whoever was declared lost does not.
+GoodByesAreSaid ==
+    [][\A w \in Workers :
+        line[w] = "open" /\ life[w] \in {"exit", "rejoin"} /\ life'[w] = "gone" /\ CanLeave(w) /\ left'.failures = left.failures
+        => IsIn(<<"WorkerDisconnectNotification">>, Added(toScheduler[w], toScheduler'[w])) = (life[w] = "exit")]_vars
 
 \* C2.1 to C5.1, C9.1, C10.2: a future becomes what its messages say, but for the time limit and the end of the client.
 FuturesBecomeWhatIsSaid ==
@@ -210,6 +274,10 @@ EachTaskIsAnswered ==
 EachFutureSettles == AtRest => \A t \in Tasks : future[t] \in Settled \cup {"new"}
 \* S9.9: no place stays taken, and no worker keeps what the scheduler has forgotten.
 CapacityComesBack == AtRest => \A t \in Tasks, w \in Workers : sch.task[t].holder = Nobody /\ assignment[w][t] = "none"
+\* S9.9
+NoTaskWaitsBesideRoom ==
+    ~Due /\ sch.mode = "open" => \A t \in Tasks, w \in Workers :
+        sch.task[t].state = "queued" /\ Served(w) => Cardinality(HeldBy(sch, w)) >= QueueSize
 \* S9.7, S9.6, S1.2: what still runs, somebody waits for.
 OnlyWantedWorkRuns ==
     ~Due => \A t \in Tasks, w \in Workers :

@@ -5,6 +5,13 @@
 
 \* SPEC.md, "The scheduler's table": one task.
 SchedulerTable == {
+    <<"waiting", "ready", "queued", "nothing">>,
+    <<"waiting", "skip", "ended", "the failure to owner">>,
+    <<"waiting", "cancel", "ended", "canceled to owner">>,
+    <<"waiting", "cancel, force", "ended", "canceled to owner">>,
+    <<"waiting", "owner lost", "ended", "nothing">>,
+    <<"waiting", "close", "ended", "canceled to owner">>,
+    <<"queued", "skip", "ended", "the failure to owner">>,
     <<"queued", "dispatch", "dispatched", "Task to worker">>,
     <<"queued", "cancel", "ended", "canceled to owner">>,
     <<"queued", "cancel, force", "ended", "canceled to owner">>,

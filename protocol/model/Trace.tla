@@ -9,7 +9,7 @@
 (*    "from"    the scheduler handles a message of the peer                                                          *)
 (*    "to"      the scheduler sends it a message                                                                     *)
 (*    "event"   <<"peer lost">>, <<"close requested">>, <<"grace over">> or <<"closed">>: it has ended in order. From  *)
-(*              outside all but the last: if at all, not earlier.                                                    *)
+(*              outside all but the last: if at all, not earlier; at 0: nothing says that it happened.               *)
 (* A message is as in Scheduler.tla, and there are <<"GraphTask", task>> and <<"ClientShutdownResponse", word>>. A   *)
 (* Task is <<"Task", task, content>>: all else that it says.                                                         *)
 EXTENDS Naturals, Sequences, FiniteSets, TLC
@@ -89,11 +89,6 @@ Accept(message, after) ==
 \* The grace is over, or it has exited.
 HasEnded == s.mode \in {"closed", "exited"}
 
-\* S1.4, S1.3: graph tasks are refused.
-OnGraphTask(c, t) ==
-    IF Model!Held(s, t) /\ s.task[t].owner = c /\ s.task[t].state # "abandoned" THEN Model!Nothing(s)
-    ELSE Model!Send(IF s.peer[c] = "new" THEN Model!Greeted(s, c) ELSE s, c, <<"TaskCancelConfirm", t, "cancelNotFound">>)
-
 \* S11.6, S9.8.
 OnShutdownRequest(c) ==
     IF s.peer[c] = "lost" THEN {Model!Nothing(s)}
@@ -111,8 +106,7 @@ Refusals(p, message) ==
            [] OTHER -> {}
 
 Reactions(p, message) ==
-    CASE p \in This.clients /\ message[1] = "GraphTask" -> {OnGraphTask(p, message[2])}
-      [] p \in This.clients /\ message = <<"ClientDisconnect", "shutdown">> -> OnShutdownRequest(p)
+    CASE p \in This.clients /\ message = <<"ClientDisconnect", "shutdown">> -> OnShutdownRequest(p)
       [] OTHER -> {Model!OnMessage(s, p, message)} \cup Refusals(p, message)
 
 \* S9.10: before it exits, every task has its end, and every worker has left or had its grace.
@@ -140,13 +134,25 @@ Take(lane) ==
        IN  \E reaction \in Reactions(record[3], record[4]) :
                Step(reaction, Past(lane), record[4][1]) /\ Accept(record[4], reaction.s)
 
+\* What nobody has seen, where it can be: one that is lost gets nothing more but what it is told of its loss (S9.6,
+\* S9.8, S9.11), and in a shutdown no worker gets a Task (S9.10). So that TLC need not look at the rest.
+Unseen(record) == record[1] = 0
+ToCome(p) == LET lane == This.into[p] IN SubSeq(Records(lane), done[lane] + 1, Len(Records(lane)))
+CanBeUnseen(record) ==
+    LET Gets(p, messages) == \E i \in DOMAIN ToCome(p) : ToCome(p)[i][3] = p /\ ToCome(p)[i][4][1] \in messages
+    IN  CASE ~Unseen(record) -> TRUE
+          [] record[4][1] = "peer lost" ->
+                ~Gets(record[3], {"Task", "TaskCancel", "TaskResult", "WorkerHeartbeatEcho", "ClientHeartbeatEcho"})
+          [] record[4][1] = "close requested" -> \A w \in This.workers : ~Gets(w, {"Task"})
+          [] OTHER -> TRUE
+
 Happen(lane) ==
-    /\ IsNext(lane, "event") /\ s.owed = {} /\ IsReady(Record(lane))
+    /\ IsNext(lane, "event") /\ s.owed = {} /\ IsReady(Record(lane)) /\ CanBeUnseen(Record(lane))
     /\ LET record == Record(lane)
        IN  \E reaction \in OnEvent(record[3], record[4][1]) : Step(reaction, Past(lane), record[4][1])
 
 Place(t, w) == Model!MayDispatch(s, t, w) /\ Step(Model!Dispatch(s, t, w), done, "dispatch")
-Move(t) == This.moves /\ s.mode = "open" /\ Model!Rebalance(s, t).out # <<>> /\ Step(Model!Rebalance(s, t), done, "rebalance")
+Move(t) == This.moves /\ s.mode \in {"open", "closing"} /\ Model!Rebalance(s, t).out # <<>> /\ Step(Model!Rebalance(s, t), done, "rebalance")
 SendEcho(p) == p \in s.owed /\ Model!EchoIsDue(s) /\ Step(Model!Echo(s, p), done, "echo")
 
 \* What it decides by itself is what was recorded next,
@@ -181,10 +187,24 @@ Beat(lane) ==
     LET p == Record(lane)[3]
     IN  Step(Model!Then(Model!OnMessage(s, p, Record(lane)[4]), LAMBDA n : Model!Echo(n, p)), Past(lane), "echo")
 
+\* S10.2: what the heartbeat itself has caused, by the room that it tells of, may come after its echo. In the
+\* scheduler's own order it is seen that it does.
+IsFollowedByTask(lane) ==
+    LET next == done[lane] + 3
+    IN  next <= Len(Records(lane)) /\ Records(lane)[next][3] = Record(lane)[3] /\ Records(lane)[next][4][1] = "Task"
+EchoFirst(lane) ==
+    /\ IsNext(lane, "from") /\ ~HasEnded /\ s.owed = {} /\ IsReady(Record(lane))
+    /\ Record(lane)[4][1] = "WorkerHeartbeat"
+    /\ This.outside \/ IsFollowedByTask(lane)
+    /\ LET p == Record(lane)[3]
+           handled == Model!OnMessage(s, p, Record(lane)[4])
+       IN  /\ p \in handled.s.owed /\ Model!EchoIsDue(s) /\ ~Model!EchoIsDue(handled.s)
+           /\ Step(Model!Then(handled, LAMBDA n : Model!Echo(n, p)), Past(lane), "echo")
+
 Next ==
     LET beats == {lane \in Lanes : CanBeat(lane)}
     IN  IF beats # {} THEN Beat(CHOOSE lane \in beats : TRUE) /\ UNCHANGED content
-        ELSE \/ \E lane \in Lanes : Take(lane) \/ ((Happen(lane) \/ Decide(lane)) /\ UNCHANGED content)
+        ELSE \/ \E lane \in Lanes : Take(lane) \/ ((Happen(lane) \/ Decide(lane) \/ EchoFirst(lane)) /\ UNCHANGED content)
              \/ This.outside /\ \E p \in DOMAIN This.into : DecideUnseen(p) /\ UNCHANGED content
 
 Spec == Init /\ [][Next]_<<run, limit, s, content, done, seen>>
@@ -199,13 +219,14 @@ IsExplained == \A lane \in Lanes : IF This.outside THEN ~IsCertain(lane) ELSE ~I
 \* The first record that must be explained and is not yet.
 Goal == LET left == {Record(lane)[1] : lane \in {lane \in Lanes : IsCertain(lane)}}
         IN  IF left = {} THEN 999999 ELSE CHOOSE n \in left : \A other \in left : n <= other
+IsSeen(lane) == \A i \in DOMAIN Records(lane) : ~Unseen(Records(lane)[i])
 RECURSIVE Sum(_)
 Sum(lanes) == IF lanes = {} THEN 0 ELSE LET lane == CHOOSE lane \in lanes : TRUE IN done[lane] + Sum(lanes \ {lane})
 
 \* What the scheduler would do with what it could handle next. It does not fit what was sent.
 Waiting ==
     UNION { LET record == Record(lane)
-            IN  IF record[2] = "to" \/ ~IsReady(record) THEN {}
+            IN  IF record[2] = "to" \/ ~IsReady(record) \/ Unseen(record) THEN {}
                 ELSE { <<record[1], reaction.out, reaction.rows>> :
                        reaction \in IF record[2] = "event" THEN OnEvent(record[3], record[4][1])
                                     ELSE Reactions(record[3], record[4]) }
@@ -219,7 +240,8 @@ ASSUME \A register \in 1..(3 * Len(Runs)) : TLCSet(register, 0)
 
 Searched == TLCGet(Explained) = 0 /\ TLCGet(States) <= MostStates
 Tell ==
-    LET far == (IF This.outside THEN Goal * 1000 ELSE 0) + Sum(Lanes)
+    LET steps == Sum({lane \in Lanes : IsSeen(lane)})
+        far == 1 + (IF This.outside THEN Goal * 1000 ELSE 0) + steps    \* more than 0: the first record may be wrong
     IN  /\ TLCSet(States, TLCGet(States) + 1)
         /\ (TLCGet(States) = MostStates => PrintT(ToString(<<"undecided", run>>)))
         /\ (TLCGet(Explained) = 0 /\ IsExplained) =>

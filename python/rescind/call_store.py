@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from rescind.messages import Argument, ArgumentType, Task
+from rescind.call_graph import CallGraph
+from rescind.messages import Argument, ArgumentType, Capability, GraphTask, Task
 from rescind.payloads import argument_object_id, dump, function_object_id
 from rescind.store import ObjectStore, StoreFailed
+from rescind.task_flags import TaskFlags, priority_here
+from rescind.wire import WireError, encode
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +32,12 @@ _IDLE_FUNCTIONS = 256
 class CallStore:
     """Keeps the functions, arguments and results of one client. Thread-safe; its methods may block."""
 
-    def __init__(self, store: ObjectStore, owner: bytes) -> None:
-        """Keep objects in `store` for the client whose routing id is `owner`."""
+    def __init__(self, store: ObjectStore, owner: bytes, *, stream_output: bool = False) -> None:
+        """Keep objects in `store` for the client whose routing id is `owner`.
+
+        `stream_output`: tasks are to send what they write.
+        """
+        self._stream_output = stream_output
         self._store = store
         self._owner = owner
         self._lock = threading.Lock()
@@ -60,6 +69,7 @@ class CallStore:
         task = Task(
             task_id=uuid.uuid4().bytes,
             source=self._owner,
+            metadata=self._flags(),
             func_object_id=function_id,
             function_args=tuple(Argument(ArgumentType.OBJECT_ID, each) for each in argument_ids),
         )
@@ -70,6 +80,59 @@ class CallStore:
             self.release([task])
             raise
         return task
+
+    def write_graph(self, graph: CallGraph, keys: Sequence[str], capabilities: Mapping[str, int]) -> GraphTask:
+        """Store the functions and the values of a graph, each value once; the GraphTask that names them.
+
+        Its targets are those of `keys` that are calls, in this order. Every id is new (C13.4). Raises what
+        pickling or storing raises, and `ValueError` for a graph that is too large for a message; then nothing
+        of it stays in the store.
+        """
+        # A function that many nodes have is pickled once; it lives as long as `graph` does.
+        pickled_functions = {id(call.function): b"" for call in graph.calls.values()}
+        for call in graph.calls.values():
+            pickled_functions[id(call.function)] = pickled_functions[id(call.function)] or dump(call.function)
+        values = {name: (argument_object_id(self._owner), dump(graph.data[name])) for name in graph.arguments()}
+        ids = {name: uuid.uuid4().bytes for name in graph.calls}
+        message = GraphTask(
+            task_id=uuid.uuid4().bytes,
+            source=self._owner,
+            targets=tuple(ids[key] for key in keys if key in ids),
+            graph=tuple(
+                Task(
+                    task_id=ids[name],
+                    source=self._owner,
+                    metadata=self._flags(),
+                    func_object_id=function_object_id(self._owner, pickled_functions[id(call.function)]),
+                    function_args=tuple(
+                        Argument(ArgumentType.TASK, ids[each])
+                        if each in ids
+                        else Argument(ArgumentType.OBJECT_ID, values[each][0])
+                        for each in call.arguments
+                    ),
+                    capabilities=tuple(Capability(what, amount) for what, amount in capabilities.items()),
+                )
+                for name, call in graph.calls.items()
+            ),
+        )
+        try:
+            encode(message)
+        except WireError as error:
+            raise ValueError(f"{len(ids)} calls do not go into one message ({error}): submit them in parts") from error
+        stored: list[Task] = []
+        try:
+            for task, call in zip(message.graph, graph.calls.values(), strict=True):
+                self._share(pickled_functions[id(call.function)])
+                stored.append(replace(task, function_args=()))
+            for object_id, data in values.values():
+                self._store.put(self._owner, object_id, data)
+        except BaseException:
+            self.release(stored, [object_id for object_id, _ in values.values()])
+            raise
+        return message
+
+    def _flags(self) -> bytes:
+        return TaskFlags(priority=priority_here(), stream_output=self._stream_output).to_bytes()
 
     def read(self, object_id: bytes) -> bytes:
         """An object's bytes. Raises `rescind.store.ObjectMissing`."""
@@ -83,7 +146,7 @@ class CallStore:
         with self._lock:
             doomed, self._undeleted = [*self._undeleted, *object_ids], []
         for call in calls:
-            doomed.extend(argument.data for argument in call.function_args)
+            doomed.extend(each.data for each in call.function_args if each.type == ArgumentType.OBJECT_ID)
             with self._lock:
                 if call.func_object_id in self._users:
                     self._users[call.func_object_id] -= 1
@@ -92,7 +155,7 @@ class CallStore:
         if not doomed:
             return
         try:
-            self._store.delete(self._owner, doomed)
+            self._store.delete(self._owner, list(dict.fromkeys(doomed)))  # calls of a graph may share an argument
             self._failing = False
         except StoreFailed as error:
             with self._lock:
@@ -103,7 +166,8 @@ class CallStore:
 
     def open_in_this_thread(self) -> None:
         """Open the file for the calling thread: what is open can be read even when its name is gone."""
-        self._store.count()
+        with contextlib.suppress(StoreFailed):  # whoever stores or reads something is told
+            self._store.count()
 
     def close(self) -> None:
         """Delete everything of this client, refuse what its tasks still store, and close the store."""

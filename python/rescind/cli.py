@@ -37,10 +37,12 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens
 def whole_app() -> typer.Typer:
     """Every command. The suite is imported here, because workers that it starts by the hundred do not need it."""
     from rescind_conformance.cli import app as conformance_app
+    from rescind_conformance.interop.command import interop
     from rescind_conformance.judge.command import check
 
     app.add_typer(conformance_app, name="conformance")
     app.command()(check)
+    app.command()(interop)
     return app
 
 
@@ -64,6 +66,9 @@ def scheduler(
     max_tasks_per_client: Annotated[
         int, typer.Option(min=1, help="Tasks that a client may have at once; what is beyond is refused.")
     ] = 1_000_000,
+    max_nodes_per_graph: Annotated[
+        int, typer.Option(min=1, help="Tasks in one graph; a graph with more is refused.")
+    ] = 10_000,
     max_peers: Annotated[int, typer.Option(min=1, help="Clients, and workers, that are served at once.")] = 10_000,
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds that workers have to leave in an orderly shutdown.")
@@ -104,6 +109,7 @@ def scheduler(
         worker_timeout=worker_timeout,
         max_attempts=max_attempts,
         max_tasks_per_client=max_tasks_per_client,
+        max_nodes_per_graph=max_nodes_per_graph,
         max_peers=max_peers,
         accept_shutdown=accept_shutdown,
     )
@@ -133,7 +139,11 @@ def scheduler(
 def worker(
     endpoint: Endpoint = DEFAULT_ENDPOINT,
     processes: Annotated[
-        int, typer.Option(min=1, help="Tasks that run at once, each in a process of its own.")
+        int,
+        typer.Option(
+            min=1,
+            help="Tasks that run at once, each in a process of its own. Those that tasks submit get further ones.",
+        ),
     ] = os.cpu_count() or 1,
     queue_size: Annotated[
         int, typer.Option(min=1, help="Tasks, running and queued, that the scheduler may assign at once.")

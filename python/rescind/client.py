@@ -6,14 +6,17 @@ import concurrent.futures
 import functools
 import socket
 import time
+import uuid
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
+from rescind import call_graph
 from rescind.chunk import chunks_of, run_chunk
 from rescind.client_session import ClientSession, SchedulerLost
 from rescind.future import ScalerFuture, deadline_of
+from rescind.messages import Task
 from rescind.peer_options import check_endpoint, check_name, check_seconds, check_times
 
 __all__ = ["Client", "MapResults", "SchedulerLost"]
@@ -42,14 +45,16 @@ class Client(concurrent.futures.Executor):
         heartbeat_interval: float = 2.0,
         scheduler_timeout: float = 60.0,
         connect_timeout: float = 10.0,
+        stream_output: bool = False,
     ) -> None:
         """Connect to the scheduler at `address`, a ZeroMQ endpoint such as `tcp://127.0.0.1:6378`.
 
         `name` becomes part of the routing id, for logs; by default it is the host's. Times are in
         seconds: between heartbeats (C12.1); of silence after which the scheduler is lost (C10.2); to wait
-        here for its first answer. Raises `ConnectionError` without one, `ValueError` for arguments that
-        cannot be, `rescind.store.UnsupportedStorage` or `StorageNotFound` if the payloads are where this
-        client cannot reach them.
+        here for its first answer. With `stream_output`, what tasks write to their standard output and standard
+        error is written to this process's, as it comes (S8.4). Raises `ConnectionError` without an answer,
+        `ValueError` for arguments that cannot be, `rescind.store.UnsupportedStorage` or `StorageNotFound` if
+        the payloads are where this client cannot reach them.
         """
         check_endpoint(address)
         name = socket.gethostname() if name is None else name
@@ -57,7 +62,11 @@ class Client(concurrent.futures.Executor):
         check_times(heartbeat_interval, scheduler_timeout)
         check_seconds("connect_timeout", connect_timeout)
         self._session = ClientSession(
-            address, name, heartbeat_interval=heartbeat_interval, scheduler_timeout=scheduler_timeout
+            address,
+            name,
+            heartbeat_interval=heartbeat_interval,
+            scheduler_timeout=scheduler_timeout,
+            stream_output=stream_output,
         )
         self._session.connect(connect_timeout)
         weakref.finalize(self, self._session.abandon).atexit = False
@@ -91,6 +100,79 @@ class Client(concurrent.futures.Executor):
             session.check_usable()
             raise
         return future
+
+    def get(
+        self,
+        graph: Mapping[str, Any],
+        keys: Sequence[str],
+        block: bool = True,
+        capabilities: Mapping[str, int] | None = None,
+        reserialize: bool = False,
+    ) -> dict[str, Any]:
+        """Have the part of a graph run that `keys` need; with `block` their results, otherwise their futures, by key.
+
+        A node of the graph is a call, `(function, "name", ...)`, whose arguments are other nodes, or else a value:
+        `{"a": 2, "b": (inc, "a"), "c": (add, "a", "b")}`. The results of inner nodes go from worker to worker.
+        `capabilities` are what each call needs of its worker. `reserialize` is there for users of Scaler: here
+        every call of `get` serializes the values anew.
+
+        A node that fails fails what depends on it, with the same error, and nothing else. `cancel()` of a future is
+        of this node, of what depends on it, and of what only it needs (C13.3); a scheduler of OpenGRIS Scaler
+        cancels the whole graph instead, and may not answer before the time limit of `cancel()`. With `block` the
+        first key in the order of `keys` that fails cancels the others, without force and without waiting,
+        and its error is raised; so does whatever ends the wait, as Ctrl-C.
+
+        Raises before anything is stored or sent (C13.4): `KeyError` for a name that is not in the graph and for
+        a key that is asked for twice; `TypeError` for an argument that is no name; `graphlib.CycleError`;
+        `ValueError` for a graph that does not go into one message of 16 MiB, some 55,000 calls (a scheduler need
+        not take more than 1 MiB, M2); and as `submit` does.
+        """
+        session = self._session
+        session.check_usable()
+        keys = list(keys)
+        plan = call_graph.plan(graph, keys)
+        futures: dict[str, Any] = self._submit_graph(plan, keys, capabilities or {})
+        if not block:
+            return futures
+        results: dict[str, Any] = {}
+        try:
+            for key in keys:
+                results[key] = futures[key].result()
+            return results
+        except BaseException:
+            session.cancel_soon(list(futures.values()))
+            raise
+        finally:
+            del futures  # an error, its traceback, this frame and the futures would be a cycle
+
+    def _submit_graph(
+        self, plan: call_graph.CallGraph, keys: Sequence[str], capabilities: Mapping[str, int]
+    ) -> dict[str, ScalerFuture[Any]]:
+        """Send what is to be run, if anything is; the futures in the order of `keys`."""
+        session = self._session
+        try:
+            message = session.calls.write_graph(plan, keys, capabilities)
+        except Exception:
+            session.check_usable()  # closed in the meantime, and the store with it
+            raise
+        tasks = {task.task_id: task for task in message.graph}
+        targets = iter(message.targets)
+        futures: dict[str, ScalerFuture[Any]] = {}
+        for key in keys:
+            if key in plan.calls:
+                futures[key] = ScalerFuture(tasks[next(targets)], session.manager)
+            else:
+                futures[key] = ScalerFuture(Task(uuid.uuid4().bytes), session.manager)
+                futures[key].set_result(plan.data[key])
+        if message.targets:
+            try:
+                session.manager.add_graph(message, [futures[key] for key in keys if key in plan.calls])
+            except RuntimeError:
+                for task in message.graph:
+                    session.release_call(task)
+                session.check_usable()
+                raise
+        return futures
 
     def map(
         self,

@@ -54,11 +54,20 @@ class ClientSession:
     Threads: the link's (socket, heartbeats, settling), one for callbacks, one that deletes from the store.
     """
 
-    def __init__(self, address: str, name: str, *, heartbeat_interval: float, scheduler_timeout: float) -> None:
+    def __init__(
+        self,
+        address: str,
+        name: str,
+        *,
+        heartbeat_interval: float,
+        scheduler_timeout: float,
+        stream_output: bool = False,
+    ) -> None:
         """Prepare a connection; `connect` makes it. Times are in seconds. Raises `ValueError` for a bad address."""
         self.identity = f"Client|{name}|{uuid.uuid4().hex}".encode()
         self.address = address
         self.process = os.getpid()
+        self._stream_output = stream_output
         self._lost_cause: str | None = None
         self._leaving = False
         self._ended = False
@@ -89,7 +98,8 @@ class ClientSession:
             self._answered.wait(timeout)
             if self._storage is None:
                 raise ConnectionError(self._why_not_connected(timeout))
-            self._calls = CallStore(self._open_store(self._storage), self.identity)
+            store = self._open_store(self._storage)
+            self._calls = CallStore(store, self.identity, stream_output=self._stream_output)
             # `keep_results` reads in that thread, perhaps when the scheduler has just removed the store.
             self.link.run_soon(self._calls.open_in_this_thread)
         except BaseException:

@@ -11,10 +11,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Protocol
 
 from rescind.client_machine import (
@@ -26,6 +24,7 @@ from rescind.client_machine import (
     Dropped,
     EndRound,
     Event,
+    GraphEnded,
     Instruction,
     Received,
     ReleaseResult,
@@ -34,12 +33,14 @@ from rescind.client_machine import (
     ShowLog,
     ShutdownAnswered,
     Submit,
+    SubmitGraph,
     TimeLimit,
     UseStorage,
 )
 from rescind.client_table import CancelOutcome
 from rescind.future import DEFAULT_CANCEL_TIMEOUT, CancelRound, ScalerFuture, deadline_of
-from rescind.messages import Message, Task, TaskCancelConfirm, TaskResult
+from rescind.messages import GraphTask, Message, Task, TaskCancelConfirm, TaskResult
+from rescind.result_keeper import ResultKeeper
 from rescind.serial_thread import Job, SerialThread
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Payloads(Protocol):
         """Have objects deleted. Neither blocks nor locks: it may be called while garbage is collected."""
 
     def release_call(self, task: Task) -> None:
-        """Have the function and the arguments of a settled task deleted. Does not block."""
+        """Have the function and the arguments of a task deleted that has ended. Does not block."""
 
 
 class NoPayloads:
@@ -110,11 +111,9 @@ class ClientFutureManager:
         self._futures: dict[bytes, ScalerFuture[Any]] = {}
         """Those that are not settled."""
         self._in_round: dict[bytes, ScalerFuture[Any]] = {}
-        self._unread: dict[bytes, weakref.ref[ScalerFuture[Any]]] = {}
-        """Finished futures whose result is still in the store; an entry leaves when its future is collected.
-
-        Its operations are atomic and take no lock, since the collection of garbage happens anywhere.
-        """
+        self._graphs: dict[bytes, GraphTask] = {}
+        """Those whose terminal message has not come."""
+        self._results = ResultKeeper(self._payloads.release)
 
     @property
     def pending(self) -> int:
@@ -147,6 +146,25 @@ class ClientFutureManager:
             if future._begin() and future._task is not None:
                 self._futures[future.task_id] = future
                 self._handle(Submit(future._task))
+
+    def add_graph(self, graph: GraphTask, futures: Sequence[ScalerFuture[Any]]) -> None:
+        """Send the graph; `futures`, one for each target, are running from here on, and are settled one by one (C13.1).
+
+        What the calls have stored is released when the graph has ended (C13.2). Raises `RuntimeError` after
+        `refuse_new` or `disconnect`, and `ValueError` if an id is in use (C13.4).
+        """
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            for task_id in (graph.task_id, *(task.task_id for task in graph.graph)):
+                if task_id in self._futures or task_id in self._graphs:
+                    raise ValueError(f"task id {task_id.hex()} is in use; a task id is never used twice")
+            for future in futures:
+                future._task = None  # its payloads are the graph's
+                future._begin()
+                self._futures[future.task_id] = future
+            self._graphs[graph.task_id] = graph
+            self._handle(SubmitGraph(graph))
 
     def request_cancel(
         self, future: ScalerFuture[Any], *, force: bool = False, timeout: float | None = DEFAULT_CANCEL_TIMEOUT
@@ -219,20 +237,17 @@ class ClientFutureManager:
         return self._payloads.fetch(object_id)
 
     def result_was_read(self, future: ScalerFuture[Any]) -> None:
-        """The future has its result in memory: its object is released."""
-        self._unread.pop(future.task_id, None)
+        """The future has its result in memory: its object is released, unless another future or a graph needs it."""
         if future._object_id is not None:
-            self._payloads.release([future._object_id])
+            self._results.let_go(future.task_id, future._object_id)
 
     def keep_results(self) -> None:
         """Read the results of finished futures into memory: the store is about to be left.
 
         A future that has its result keeps it, whoever leaves (C6.1, C8.1).
         """
-        for reference in list(self._unread.values()):
-            future = reference()
-            if future is not None:
-                future._fetch()
+        for future in self._results.unread():
+            future._fetch()
 
     # Carrying out; the lock is held
 
@@ -248,8 +263,8 @@ class ClientFutureManager:
         match instruction:
             case Send(message):
                 self._send(message)
-            case Deliver(result):
-                self._deliver(result)
+            case Deliver(result, graph_id):
+                self._deliver(result, graph_id)
             case SetCancelled(task_id, outcome):
                 self._forget(task_id).set_cancel_confirmed(outcome)
             case EndRound(task_id):
@@ -259,8 +274,11 @@ class ClientFutureManager:
                 self._in_round.pop(task_id, None)
             case ReleaseResult(result):
                 # A result that comes a second time names the object of the first, which may still be unread.
-                if result.task_id not in self._unread:
-                    self._payloads.release(result.results)
+                self._results.release(result.results)
+            case GraphEnded(graph_id):
+                for task in self._graphs.pop(graph_id).graph:
+                    self._payloads.release_call(task)
+                self._results.end_graph(graph_id)
             case Dropped(reason, task_id):
                 self.dropped[reason] += 1
                 logger.debug("dropped: %s (task %s)", reason, task_id.hex() or "-")
@@ -271,19 +289,17 @@ class ClientFutureManager:
                 self._notify(instruction)
         return None
 
-    def _deliver(self, result: TaskResult) -> None:
+    def _deliver(self, result: TaskResult, graph_id: bytes) -> None:
         future = self._forget(result.task_id)
         object_id = result.results[0] if result.results else None
+        if graph_id:
+            self._results.hold(graph_id, result.results)
         if object_id is not None:
-            # Before the future is seen to be finished: whoever reads it removes the entry.
-            self._unread[result.task_id] = weakref.ref(
-                future, partial(_on_collected, self._unread, self._payloads, result.task_id, object_id)
-            )
-        if not future.set_result_ready(object_id, result.result_type):
-            self._unread.pop(result.task_id, None)
-            self._payloads.release(result.results)
-        elif result.results[1:]:
-            self._payloads.release(result.results[1:])
+            # Before the future is seen to be finished: whoever reads it lets go of it.
+            self._results.show(future, object_id)
+        if not future.set_result_ready(object_id, result.result_type) and object_id is not None:
+            self._results.let_go(result.task_id, object_id)
+        self._results.release(result.results[1:])
 
     def _forget(self, task_id: bytes) -> ScalerFuture[Any]:
         """The future is settled: from here on only its users keep it alive."""
@@ -293,18 +309,6 @@ class ClientFutureManager:
             self._payloads.release_call(future._task)
             future._task = None
         return future
-
-
-def _on_collected(
-    unread: dict[bytes, weakref.ref[ScalerFuture[Any]]],
-    payloads: Payloads,
-    task_id: bytes,
-    object_id: bytes,
-    _: object,
-) -> None:
-    """A finished future is garbage: nobody can ask for its result any more."""
-    if unread.pop(task_id, None) is not None:
-        payloads.release([object_id])
 
 
 def _ignore(_: Notice) -> None:

@@ -10,6 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
+
+MAX_TASK_ID_BYTES: Final = 255
+"""The longest task id (M5)."""
 
 
 class ArgumentType(IntEnum):

@@ -2,14 +2,14 @@
 
 No clock, socket, thread or randomness inside: time enters with the events, and the same machine
 serves real sockets, tests and explorers. What happens to a task is looked up in
-`scheduler_table.TRANSITIONS`; this module decides which input a message is, and carries out the action.
+`scheduler_table.TRANSITIONS`; this module decides which input a message is, `scheduler_tasks` carries out the action.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, KeysView
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rescind.messages import (
     CancelConfirmType,
@@ -19,150 +19,58 @@ from rescind.messages import (
     ClientShutdownResponse,
     DisconnectType,
     GraphTask,
-    Message,
     ObjectInstruction,
-    ObjectStorageAddress,
     Task,
     TaskCancel,
     TaskCancelConfirm,
     TaskLog,
     TaskResult,
-    TaskResultType,
     WorkerDisconnectNotification,
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
-from rescind.placement import Placement, WorkerRecord, tasks_to_move
-from rescind.scheduler_table import TRANSITIONS, Action, TaskInput, TaskState
+from rescind.placement import WorkerRecord, tasks_to_move
+from rescind.scheduler_events import (
+    Closed,
+    CloseExpired,
+    CloseRequested,
+    Closing,
+    Dropped,
+    Event,
+    Forward,
+    Instruction,
+    Lost,
+    RebalanceDue,
+    Received,
+    ReleaseObjects,
+    ReleaseOwner,
+    SchedulerSettings,
+    Send,
+    TimePassed,
+)
+from rescind.scheduler_graph import BadGraph, plan
+from rescind.scheduler_table import TaskInput, TaskState
+from rescind.scheduler_tasks import ClientRecord, SchedulerTasks, TaskRecord
 
-
-@dataclass(frozen=True, slots=True)
-class SchedulerSettings:
-    """What an operator may choose. Times are in seconds."""
-
-    client_timeout: float = 60.0
-    worker_timeout: float = 60.0
-    max_attempts: int = 3
-    """Workers that a task may be lost with before its owner is told failedWorkerDied (S9.4)."""
-    max_tasks_per_client: int = 1_000_000
-    max_peers: int = 10_000
-    remembered_lost_peers: int = 4096
-    """How many lost peers' routing ids are still refused (S9.6, S9.8)."""
-    accept_shutdown: bool = False
-    """Whether a client's ClientDisconnect `shutdown` closes the cluster."""
-    object_storage_address: ObjectStorageAddress = ObjectStorageAddress()
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A well-formed message came in over `sender`'s connection; `frame` is it as it stood on the wire."""
-
-    sender: bytes
-    message: Message
-    frame: bytes
-    now: float
-
-
-@dataclass(frozen=True, slots=True)
-class TimePassed:
-    """It is now `now` (seconds, monotonic): look for peers that have been silent for too long."""
-
-    now: float
-
-
-@dataclass(frozen=True, slots=True)
-class RebalanceDue:
-    """Time to move queued tasks from crowded workers to idle ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class CloseRequested:
-    """Begin an orderly shutdown: take no tasks, send the workers home (S9.10)."""
-
-
-@dataclass(frozen=True, slots=True)
-class CloseExpired:
-    """The grace of an orderly shutdown is over: settle what is left and stop."""
-
-
-Event = Received | TimePassed | RebalanceDue | CloseRequested | CloseExpired
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Encode `message` and send it to `to`."""
-
-    to: bytes
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """Send `frame` to `to` as it is."""
-
-    to: bytes
-    frame: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """A message had no effect: count `reason` and log it with the sender (S11.2)."""
-
-    sender: bytes
-    reason: str
-    task_id: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """`peer` has been silent for longer than its time-out (S9.1): tell the operator."""
-
-    peer: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseOwner:
-    """The client `owner` is gone: release every payload object that was kept for it."""
-
-    owner: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseObjects:
-    """A worker that was declared lost has stored these, and nobody will ask for them."""
-
-    object_ids: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """An orderly shutdown has begun: `CloseExpired` is due when its grace is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The orderly shutdown is complete: every task has had its terminal message."""
-
-
-Instruction = Send | Forward | Dropped | Lost | ReleaseOwner | ReleaseObjects | Closing | Closed
-
-
-@dataclass(slots=True, eq=False)
-class _TaskRecord:
-    task_id: bytes
-    owner: bytes
-    frame: bytes
-    state: TaskState = TaskState.QUEUED
-    worker: WorkerRecord | None = None
-    losses: int = 0
-    stays: bool = False
-    """Its worker refused to give it back: no use asking again."""
-
-
-@dataclass(slots=True, eq=False)
-class _ClientRecord:
-    last_seen: float
-    tasks: dict[bytes, None] = field(default_factory=dict)
+__all__ = [
+    "CloseExpired",
+    "CloseRequested",
+    "Closed",
+    "Closing",
+    "Dropped",
+    "Event",
+    "Forward",
+    "Instruction",
+    "Lost",
+    "RebalanceDue",
+    "Received",
+    "ReleaseObjects",
+    "ReleaseOwner",
+    "SchedulerMachine",
+    "SchedulerSettings",
+    "Send",
+    "TimePassed",
+]
 
 
 @dataclass(slots=True, eq=False)
@@ -184,23 +92,16 @@ _LOST_CLIENT = Task | GraphTask | TaskCancel | ClientHeartbeat
 """What a lost client is still answered (S9.8)."""
 
 
-class SchedulerMachine:
+class SchedulerMachine(SchedulerTasks):
     """One scheduler. Not thread-safe: one thread calls `handle`, in the order in which messages came in."""
 
     def __init__(self, settings: SchedulerSettings | None = None) -> None:
-        self._settings = settings or SchedulerSettings()
-        self._tasks: dict[bytes, _TaskRecord] = {}
-        self._queue: OrderedDict[bytes, None] = OrderedDict()
-        self._clients: dict[bytes, _ClientRecord] = {}
-        self._workers: dict[bytes, WorkerRecord] = {}
-        self._placement = Placement()
+        super().__init__(settings)
         self._lost: OrderedDict[bytes, _LostPeer] = OrderedDict()
         """By routing id, the one lost first comes first (S9.6, S9.8)."""
-        self._closing = False
-        self._out: list[Instruction] = []
         self._on_message: dict[type, Callable[[Received], None]] = {
             Task: self._on_task,
-            GraphTask: self._on_task,
+            GraphTask: self._on_graph_task,
             TaskCancel: self._on_task_cancel,
             TaskCancelConfirm: self._on_task_cancel_confirm,
             TaskResult: self._on_task_result,
@@ -226,15 +127,8 @@ class SchedulerMachine:
                 self._on_close_requested()
             case CloseExpired():
                 self._finish_closing()
+        self._settle_graphs()
         return self._out
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many tasks, tasks by state, clients and workers are held now."""
-        counts = {"tasks": len(self._tasks), "clients": len(self._clients), "workers": len(self._workers)}
-        for task in self._tasks.values():
-            counts[task.state.value] = counts.get(task.state.value, 0) + 1
-        return counts
 
     @property
     def workers(self) -> KeysView[bytes]:
@@ -264,18 +158,15 @@ class SchedulerMachine:
             handler(event)
 
     def _on_task(self, event: Received) -> None:
-        assert isinstance(event.message, Task | GraphTask)
+        assert isinstance(event.message, Task)
         task_id, sender = event.message.task_id, event.sender
-        held = self._tasks.get(task_id)
-        if held is not None and held.owner == sender and held.state is not TaskState.ABANDONED:
+        if self._holds(sender, task_id):
             self._drop(event, "duplicate task id")  # S1.4: its terminal message is still to come
             return
         client = self._client_of(event)
         if client is None:
             return
-        if isinstance(event.message, GraphTask):
-            self._refuse(event, "graph tasks are not supported")
-        elif held is not None:
+        if self._in_use(task_id):
             self._refuse(event, "task id in use")
         elif self._closing:
             self._refuse(event, "closing")
@@ -283,14 +174,43 @@ class SchedulerMachine:
             self._refuse(event, "too many tasks")
         else:
             client.tasks[task_id] = None
-            self._tasks[task_id] = _TaskRecord(task_id, sender, event.frame)
+            self._tasks[task_id] = TaskRecord(task_id, sender, event.frame)
             self._queue[task_id] = None
             self._dispatch()
+
+    def _on_graph_task(self, event: Received) -> None:
+        assert isinstance(event.message, GraphTask)
+        if self._holds(event.sender, event.message.task_id):
+            self._drop(event, "duplicate task id")  # S1.4
+            return
+        client = self._client_of(event)
+        if client is None:
+            return
+        if len(event.message.graph) > self._settings.max_nodes_per_graph:
+            self._refuse(event, "too many tasks in a graph")  # S11.5
+            return
+        try:
+            graph = plan(event.message, event.sender)
+        except BadGraph as error:
+            self._refuse(event, str(error))
+            return
+        if any(map(self._in_use, (graph.graph_id, *graph.nodes))):
+            self._refuse(event, "task id in use")
+        elif self._closing:
+            self._refuse(event, "closing")
+        elif len(client.tasks) + len(graph.nodes) > self._settings.max_tasks_per_client:
+            self._refuse(event, "too many tasks")
+        else:
+            self._accept_graph(graph, client)
 
     def _on_task_cancel(self, event: Received) -> None:
         assert isinstance(event.message, TaskCancel)
         if event.sender in self._workers:
             self._drop(event, "wrong role")
+            return
+        graph = self._graphs.get(event.message.task_id)
+        if graph is not None and graph.owner == event.sender:
+            self._cancel_graph(graph, TaskInput.CANCEL_FORCE if event.message.force else TaskInput.CANCEL)
             return
         task = self._tasks.get(event.message.task_id)
         if task is None or task.owner != event.sender or task.state is TaskState.ABANDONED:
@@ -315,12 +235,15 @@ class SchedulerMachine:
         task = self._held_by_sender(event, task_id)
         if task is None:
             return
-        if (task.state, given) not in TRANSITIONS:
+        if not self._listed(task, given):
             self._drop(event, f"{given.value} without a cancel")  # S8.3: a stale answer
             return
         if task.state is TaskState.REBALANCING and given is TaskInput.CANCEL_FAILED:
             task.stays = True
+        if task.node is not None and isinstance(event.message, TaskResult):
+            task.node.outcome = event.message
         self._apply(task, given, event.frame)
+        self._settle_graphs()  # S12.9: what is not needed any more does not take the place
         self._dispatch()
 
     def _on_task_log(self, event: Received) -> None:
@@ -388,7 +311,7 @@ class SchedulerMachine:
 
     # Peers that come and go
 
-    def _client_of(self, event: Received) -> _ClientRecord | None:
+    def _client_of(self, event: Received) -> ClientRecord | None:
         """The sender as a client, registered now if it is new; None (and the message dropped) if it cannot be one."""
         client = self._clients.get(event.sender)
         if client is not None:
@@ -402,7 +325,7 @@ class SchedulerMachine:
         if len(self._clients) >= self._settings.max_peers:
             self._refuse(event, "too many clients")
             return None
-        client = self._clients[event.sender] = _ClientRecord(event.now)
+        client = self._clients[event.sender] = ClientRecord(event.now)
         return client
 
     def _lose_client(self, identity: bytes, *, tell: bool = False) -> None:
@@ -410,11 +333,16 @@ class SchedulerMachine:
         if client is None:
             return
         self._remember_lost(identity, _LostPeer(was_worker=False))
+        for graph_id in client.graphs:
+            del self._graphs[graph_id]
         for task_id in list(client.tasks):
+            self._tasks[task_id].node = None  # S12.18: it is a task like any other
             self._apply(self._tasks[task_id], TaskInput.OWNER_LOST)
             if tell:
                 # S9.11: should it still be there, it learns that nothing will come.
                 self._send(identity, TaskCancelConfirm(task_id, CancelConfirmType.CANCEL_NOT_FOUND))
+        for graph_id in client.graphs if tell else ():
+            self._send(identity, TaskCancelConfirm(graph_id, CancelConfirmType.CANCEL_NOT_FOUND))
         self._out.append(ReleaseOwner(identity))
 
     def _lose_worker(self, identity: bytes) -> None:
@@ -432,6 +360,7 @@ class SchedulerMachine:
                 self._apply(task, TaskInput.WORKER_LOST)
             else:
                 self._apply(task, TaskInput.WORKER_LOST_AGAIN)
+        self._settle_graphs()
         self._dispatch()
         if self._closing and not self._workers:
             self._finish_closing()
@@ -470,8 +399,8 @@ class SchedulerMachine:
             return
         self._closing = True
         self._out.append(Closing())
-        for task_id in list(self._queue):
-            self._apply(self._tasks[task_id], TaskInput.CLOSE)
+        for task in [task for task in self._tasks.values() if task.worker is None]:
+            self._apply(task, TaskInput.CLOSE)
         for identity in self._workers:
             self._send(identity, ClientDisconnect(DisconnectType.SHUTDOWN))
         if not self._workers:
@@ -480,86 +409,5 @@ class SchedulerMachine:
     def _finish_closing(self) -> None:
         for task in list(self._tasks.values()):
             self._apply(task, TaskInput.CLOSE)
+        self._settle_graphs()
         self._out.append(Closed())
-
-    # One task
-
-    def _held_by_sender(self, event: Received, task_id: bytes) -> _TaskRecord | None:
-        """The task if the sender holds it (S8.1); otherwise None, and the message is dropped."""
-        task = self._tasks.get(task_id)
-        if task is None:
-            self._drop(event, "unknown task")
-            return None
-        if task.worker is None or task.worker.identity != event.sender:
-            self._drop(event, "not the holder")
-            return None
-        return task
-
-    def _dispatch(self) -> None:
-        while self._queue and not self._closing:
-            worker = self._placement.least_loaded()
-            if worker is None:
-                return
-            task_id, _ = self._queue.popitem(last=False)
-            task = self._tasks[task_id]
-            task.worker, task.stays = worker, False
-            worker.tasks[task_id] = None
-            self._placement.update(worker)
-            self._apply(task, TaskInput.DISPATCH)
-
-    def _apply(self, task: _TaskRecord, given: TaskInput, frame: bytes | None = None) -> None:
-        """Move `task` as the table says; `frame` is the message that caused it, where one did."""
-        following, action = TRANSITIONS[task.state, given]
-        self._act(task, action, frame)
-        if following in (TaskState.QUEUED, TaskState.ENDED):
-            self._take_from_worker(task)
-        if following is TaskState.QUEUED:
-            self._queue[task.task_id] = None
-            self._queue.move_to_end(task.task_id, last=False)
-        elif following is TaskState.ENDED:
-            del self._tasks[task.task_id]
-            self._queue.pop(task.task_id, None)
-            client = self._clients.get(task.owner)
-            if client is not None:
-                client.tasks.pop(task.task_id, None)
-        task.state = following
-        if following is TaskState.QUEUED and self._closing:
-            self._apply(task, TaskInput.CLOSE)  # S9.10: it cannot run any more
-
-    def _take_from_worker(self, task: _TaskRecord) -> None:
-        worker, task.worker = task.worker, None
-        if worker is not None:
-            del worker.tasks[task.task_id]
-            if worker.identity in self._workers:
-                self._placement.update(worker)
-
-    def _act(self, task: _TaskRecord, action: Action, frame: bytes | None) -> None:
-        holder = task.worker.identity if task.worker is not None else b""
-        match action:
-            case Action.NOTHING:
-                pass
-            case Action.SEND_TASK:
-                self._out.append(Forward(holder, task.frame))
-            case Action.SEND_CANCEL:
-                self._send(holder, TaskCancel(task.task_id, force=False))
-            case Action.SEND_CANCEL_FORCE:
-                self._send(holder, TaskCancel(task.task_id, force=True))
-            case Action.FORWARD_ANSWER:
-                assert frame is not None
-                self._out.append(Forward(task.owner, frame))
-            case Action.SEND_CANCELED:
-                self._send(task.owner, TaskCancelConfirm(task.task_id, CancelConfirmType.CANCELED))
-            case Action.SEND_WORKER_DIED:
-                self._send(task.owner, TaskResult(task.task_id, TaskResultType.FAILED_WORKER_DIED))
-
-    def _send(self, to: bytes, message: Message) -> None:
-        self._out.append(Send(to, message))
-
-    def _refuse(self, event: Received, reason: str) -> None:
-        """S1.3: the sender is told at once that nothing is, or will be, held for it under this id."""
-        if isinstance(event.message, Task | GraphTask):
-            self._send(event.sender, TaskCancelConfirm(event.message.task_id, CancelConfirmType.CANCEL_NOT_FOUND))
-        self._drop(event, reason)
-
-    def _drop(self, event: Received, reason: str) -> None:
-        self._out.append(Dropped(event.sender, reason, getattr(event.message, "task_id", b"")))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 class TaskState(StrEnum):
     """Where a task stands in the scheduler."""
 
+    WAITING = "waiting"
     QUEUED = "queued"
     DISPATCHED = "dispatched"
     CANCELING = "canceling"
@@ -27,6 +28,8 @@ class TaskState(StrEnum):
 class TaskInput(StrEnum):
     """What can happen to a task. Answers count only when they come from its holder (S8.1)."""
 
+    READY = "ready"
+    SKIP = "skip"
     DISPATCH = "dispatch"
     CANCEL = "cancel"
     CANCEL_FORCE = "cancel, force"
@@ -50,6 +53,7 @@ class Action(StrEnum):
     FORWARD_ANSWER = "the answer to owner"
     SEND_CANCELED = "canceled to owner"
     SEND_WORKER_DIED = "failedWorkerDied to owner"
+    SEND_FAILURE = "the failure to owner"
     NOTHING = "nothing"
 
 
@@ -63,6 +67,13 @@ class Transition(NamedTuple):
 def _rows() -> dict[tuple[TaskState, TaskInput], Transition]:
     s, i, a = TaskState, TaskInput, Action
     rows = [
+        (s.WAITING, i.READY, s.QUEUED, a.NOTHING),
+        (s.WAITING, i.SKIP, s.ENDED, a.SEND_FAILURE),
+        (s.WAITING, i.CANCEL, s.ENDED, a.SEND_CANCELED),
+        (s.WAITING, i.CANCEL_FORCE, s.ENDED, a.SEND_CANCELED),
+        (s.WAITING, i.OWNER_LOST, s.ENDED, a.NOTHING),
+        (s.WAITING, i.CLOSE, s.ENDED, a.SEND_CANCELED),
+        (s.QUEUED, i.SKIP, s.ENDED, a.SEND_FAILURE),
         (s.QUEUED, i.DISPATCH, s.DISPATCHED, a.SEND_TASK),
         (s.QUEUED, i.CANCEL, s.ENDED, a.SEND_CANCELED),
         (s.QUEUED, i.CANCEL_FORCE, s.ENDED, a.SEND_CANCELED),

@@ -196,6 +196,24 @@ def _messages() -> Iterator[Vector]:
             Task(b"\x02" * 16, _CLIENT, b"", _FUNCTION),
         ),
     )
+    first = Argument(ArgumentType.TASK, b"\x02" * 16)
+    other = Argument(ArgumentType.TASK, _OTHER_ID)
+    shared = GraphTask(
+        _ID,
+        source=_CLIENT,
+        targets=(b"\x03" * 16, _OTHER_ID),
+        graph=(
+            Task(
+                b"\x03" * 16,
+                _CLIENT,
+                b"\xff\x00",
+                _FUNCTION,
+                (other, Argument(ArgumentType.OBJECT_ID, _OBJECT), other, first),
+            ),
+            Task(_OTHER_ID, _CLIENT, b"", _FUNCTION, (first,)),
+            Task(b"\x02" * 16, _CLIENT, b"", _FUNCTION),
+        ),
+    )
     rows: list[tuple[str, str, Message, Mapping[str, str]]] = [
         ("task", "A task with one argument and one capability.", _TASK, _TO_WORKERS),
         ("task-argument-task", "An argument of type task: it names another task's id.",
@@ -224,6 +242,11 @@ def _messages() -> Iterator[Vector]:
          TaskLog(_ID, TaskLogType.STDOUT, "Zeile 1\n日本 🙂"), _TO_CLIENTS),
         ("task-log-stderr", "logType stderr.", _LOG, _TO_CLIENTS),
         ("graph-task", "Two tasks, the first of which takes the second's result.", graph, _FOR_SCHEDULER),
+        ("graph-task-shared-dependency",
+         "Two targets, which take the result of the same task; one of them also an object and, twice, the other's.",
+         shared, _FOR_SCHEDULER),
+        ("graph-task-target-too-long", "A target of 256 bytes is well-formed. It is no task id: none is refused "
+         "under it (S12.2).", GraphTask(_ID, _CLIENT, (bytes(256), _OTHER_ID), graph.graph), _FOR_SCHEDULER),
         ("client-heartbeat", "With figures.",
          ClientHeartbeat(Resource(1234, 1 << 30), 1500, "laptop"), _FOR_SCHEDULER),
         ("client-heartbeat-echo-tcp", "Payloads are in Scaler's object storage server.",

@@ -10,12 +10,11 @@ import struct
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from rescind.messages import Message
+from rescind.messages import MAX_TASK_ID_BYTES, Message
 from rescind.wire_layout import (
     BODIES,
     MAX_FRAME_BYTES,
     MAX_LIST_ELEMENTS,
-    MAX_TASK_ID_BYTES,
     MEMBERS,
     NAMES,
     SCHEMA,

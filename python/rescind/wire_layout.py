@@ -14,11 +14,10 @@ from typing import Any, Final, NamedTuple, cast
 import capnp
 
 from rescind import messages
+from rescind.messages import MAX_TASK_ID_BYTES
 
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 """The longest frame, in bytes, that is decoded or encoded (M2)."""
-MAX_TASK_ID_BYTES: Final = 255
-"""The longest task id (M5)."""
 MAX_LIST_ELEMENTS: Final = 65_536
 """The longest list: elements that take no room in the frame still take time and memory (M2)."""
 

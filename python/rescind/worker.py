@@ -100,7 +100,7 @@ class Worker:
         `CannotStartProcesses`, after an orderly good-bye, if tasks cannot be run here.
         """
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        pool = ProcessPool(self._settings.processes)
+        pool = ProcessPool(self._settings.processes, self._endpoint)
         with self._signals():
             try:
                 while True:

@@ -21,12 +21,15 @@ from rescind.messages import (
     Task,
     TaskCancel,
     TaskCancelConfirm,
+    TaskLog,
+    TaskLogType,
     TaskResult,
     TaskResultType,
     WorkerDisconnectNotification,
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
+from rescind.task_flags import read_flags
 from rescind.worker_table import TRANSITIONS, Action, AssignmentInput, AssignmentState
 
 
@@ -35,7 +38,7 @@ class WorkerSettings:
     """What an operator may choose. Times are in seconds."""
 
     processes: int = 1
-    """How many tasks run at once."""
+    """How many tasks run at once. Those of a lower priority than a task's are not counted for it."""
     queue_size: int = 1000
     """How many tasks, running and queued, the scheduler may assign at once."""
     scheduler_timeout: float = 60.0
@@ -69,6 +72,15 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Wrote:
+    """The function of `task_id`, whose client asked for it, has written a text."""
+
+    task_id: bytes
+    log_type: TaskLogType
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessEnded:
     """The process that ran `task_id` no longer exists."""
 
@@ -90,7 +102,7 @@ class Leave:
     farewell: Farewell
 
 
-Event = Received | Finished | ProcessEnded | HeartbeatDue | Leave
+Event = Received | Finished | Wrote | ProcessEnded | HeartbeatDue | Leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +172,8 @@ class WorkerMachine:
         self._assignments: dict[bytes, _Assignment] = {}
         self._waiting: OrderedDict[bytes, None] = OrderedDict()
         self._occupied = 0
+        self._urgent: dict[bytes, int] = {}
+        """The priorities of the tasks that have one above 0, in the order in which they came."""
         self._last_heard: float | None = None
         self._farewell: Farewell | None = None
         self._out: list[Instruction] = []
@@ -173,6 +187,9 @@ class WorkerMachine:
                 self._on_message(event.message)
             case Finished(task_id):
                 self._on_finished(task_id, event)
+            case Wrote(task_id, log_type, content):
+                if self._assignments[task_id].state is AssignmentState.RUNNING:
+                    self._out.append(Send(TaskLog(task_id, log_type, content)))
             case ProcessEnded(task_id):
                 self._on_process_ended(task_id)
             case HeartbeatDue():
@@ -217,6 +234,8 @@ class WorkerMachine:
         else:
             self._assignments[task.task_id] = _Assignment(task)
             self._waiting[task.task_id] = None
+            if priority := read_flags(task.metadata).priority:
+                self._urgent[task.task_id] = priority
             self._start_what_fits()
 
     def _on_finished(self, task_id: bytes, event: Finished) -> None:
@@ -266,9 +285,26 @@ class WorkerMachine:
         self._out.append(Left(self._farewell))
 
     def _start_what_fits(self) -> None:
-        while self._waiting and self._occupied < self._settings.processes:
+        while self._waiting:
+            task_id = self._first_waiting()
+            if self._taken_for(self._urgent.get(task_id, 0)) >= self._settings.processes:
+                return
             self._occupied += 1
-            self._apply(self._assignments[next(iter(self._waiting))], AssignmentInput.START)
+            self._apply(self._assignments[task_id], AssignmentInput.START)
+
+    def _first_waiting(self) -> bytes:
+        """The queued task with the highest priority; among equals, the one that came first."""
+        urgent = [task_id for task_id in self._urgent if task_id in self._waiting]
+        return max(urgent, key=self._urgent.__getitem__) if urgent else next(iter(self._waiting))
+
+    def _taken_for(self, priority: int) -> int:
+        """How many processes are taken, as a task of this priority sees it.
+
+        Those that run tasks of a lower one are not: such a task may be waiting for this one.
+        """
+        if priority == 0:
+            return self._occupied
+        return sum(other >= priority and task_id not in self._waiting for task_id, other in self._urgent.items())
 
     def _apply(self, assignment: _Assignment, given: AssignmentInput, result: TaskResult | None = None) -> None:
         task_id = assignment.task.task_id
@@ -278,6 +314,7 @@ class WorkerMachine:
         assignment.state = following
         if following is AssignmentState.ENDED:
             del self._assignments[task_id]
+            self._urgent.pop(task_id, None)
         match action:
             case Action.NOTHING:
                 pass

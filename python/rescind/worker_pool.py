@@ -1,4 +1,6 @@
-"""The worker's side of the processes that run tasks: a fixed number of slots, each with a process.
+"""The worker's side of the processes that run tasks: a number of slots, each with a process.
+
+There are more of them for as long as tasks of a higher priority do not wait for those of a lower one.
 
 Nothing here waits for a process, but `close`: a task may stop its process, or write what it likes to
 every descriptor that it finds.
@@ -19,8 +21,8 @@ from dataclasses import dataclass
 
 from rescind.message_pipe import MessagePipe
 from rescind.messages import ObjectStorageAddress, ProcessorStatus, Task
-from rescind.worker_machine import Finished, ProcessEnded
-from rescind.worker_process import IMPORT_SCALER, Ready, RunTask, TaskEnded
+from rescind.worker_machine import Finished, ProcessEnded, Wrote
+from rescind.worker_process import IMPORT_SCALER, Ready, RunTask, TaskEnded, TaskWrote
 from rescind.worker_vitals import CpuMeter
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ _SERVER = (
 _FAILED_STARTS = 5
 """Processes in a row that ended before they were ready: it will not get better by itself."""
 _CLOSE_SECONDS = 10.0
+Happened = Finished | Wrote | ProcessEnded
 
 
 class CannotStartProcesses(RuntimeError):
@@ -57,13 +60,16 @@ class _Slot:
 
 
 class ProcessPool:
-    """Runs up to `processes` tasks at once. Not thread-safe.
+    """Keeps `processes` processes ready for tasks, and makes more where more are started. Not thread-safe.
 
     `fileno()` becomes readable when `collect` has something to do.
     """
 
-    def __init__(self, processes: int) -> None:
+    def __init__(self, processes: int, scheduler: str = "") -> None:
+        """`scheduler` is the endpoint that tasks are told to be running for."""
+        self._scheduler = scheduler
         self._selector = selectors.DefaultSelector()
+        self._processes = processes
         self._slots = [_Slot() for _ in range(processes)]
         self._by_task: dict[bytes, _Slot] = {}
         self._server: subprocess.Popen[bytes] | None = None
@@ -77,7 +83,17 @@ class ProcessPool:
         return self._selector.fileno()
 
     def refill(self) -> None:
-        """Start a process in each slot that has none. Raises `CannotStartProcesses`."""
+        """Start a process in each slot that has none, and end what is idle beyond the number that is kept ready.
+
+        Raises `CannotStartProcesses`.
+        """
+        idle = [slot for slot in self._slots if slot.order is None]
+        surplus = len(idle) - self._processes
+        for slot in idle[: max(0, surplus)]:
+            if slot.process is None:
+                self._slots.remove(slot)
+            else:
+                self._end_process(slot.process)
         for slot in self._slots:
             if slot.process is None:
                 slot.process = self._start_process(slot)
@@ -90,13 +106,16 @@ class ProcessPool:
                 self._ask_to_import()
 
     def start(self, task: Task, result_id: bytes, storage: ObjectStorageAddress, life: bytes) -> None:
-        """Run `task` in a slot without one, as soon as the process there is ready. There must be such a slot.
+        """Run `task` in a slot without one, a new one if need be, as soon as the process there is ready.
 
-        Its result is stored as `result_id`.
+        `refill` starts the process of a new slot. Its result is stored as `result_id`.
         """
         idle = [slot for slot in self._slots if slot.order is None]
-        slot = next((slot for slot in idle if slot.process and slot.process.pid), idle[0])
-        slot.order, slot.since = RunTask(task, result_id, storage, life), time.monotonic()
+        if not idle:
+            idle.append(_Slot())
+            self._slots += idle
+        slot = next((slot for slot in idle if slot.process and slot.process.pid and not slot.process.ending), idle[0])
+        slot.order, slot.since = RunTask(task, result_id, storage, life, self._scheduler), time.monotonic()
         self._by_task[task.task_id] = slot
         self._send_order(slot)
 
@@ -115,9 +134,9 @@ class ProcessPool:
         self._end_process(slot.process)
         return True
 
-    def collect(self) -> list[Finished | ProcessEnded]:
+    def collect(self) -> list[Happened]:
         """What has happened since the last call, in order. Does not wait."""
-        events: list[Finished | ProcessEnded] = []
+        events: list[Happened] = []
         for key, ready in self._selector.select(0):
             slot: _Slot = key.data
             process = slot.process
@@ -242,9 +261,7 @@ class ProcessPool:
         interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if more else 0)
         self._selector.modify(process.tasks, interest, slot)
 
-    def _read(
-        self, slot: _Slot, process: _Process, events: list[Finished | ProcessEnded], *, everything: bool = False
-    ) -> None:
+    def _read(self, slot: _Slot, process: _Process, events: list[Happened], *, everything: bool = False) -> None:
         try:
             for data in process.tasks.read(everything=everything):
                 self._on_message(slot, process, pickle.loads(data), events)
@@ -254,21 +271,21 @@ class ProcessPool:
             self._close_tasks(process)
             self._end_process(process)
 
-    def _on_message(
-        self, slot: _Slot, process: _Process, message: object, events: list[Finished | ProcessEnded]
-    ) -> None:
+    def _on_message(self, slot: _Slot, process: _Process, message: object, events: list[Happened]) -> None:
         match message:
             case Ready(pid):
                 self._failed_starts = 0
                 process.pid = pid
                 self._send_order(slot)
+            case TaskWrote(task_id, log_type, content) if slot.order and slot.order.task.task_id == task_id:
+                events.append(Wrote(task_id, log_type, content))
             case TaskEnded(task_id, result_type, results) if slot.order and slot.order.task.task_id == task_id:
                 # If its end was asked for, that end is what is waited for; it came a moment too late.
                 if not slot.end_asked:
                     self._vacate(slot)
                     events.append(Finished(task_id, result_type, results))
 
-    def _bury(self, slot: _Slot, process: _Process, events: list[Finished | ProcessEnded]) -> None:
+    def _bury(self, slot: _Slot, process: _Process, events: list[Happened]) -> None:
         # It may have finished its task and said so before it ended.
         if process.tasks_open:
             self._read(slot, process, events, everything=True)

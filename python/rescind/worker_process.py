@@ -36,9 +36,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
-from rescind.messages import Argument, ArgumentType, ObjectStorageAddress, Task, TaskResultType
+from rescind.messages import Argument, ArgumentType, ObjectStorageAddress, Task, TaskLogType, TaskResultType
 from rescind.payloads import OwnFormat, PayloadFormat, format_of
-from rescind.store import ObjectStore, StorageNotFound, UnsupportedStorage, open_store
+from rescind.store import ObjectStore, StorageNotFound, UnsupportedStorage, is_of_scaler, open_store
+from rescind.task_flags import read_flags, running_with
+from rescind.task_output import sent_line_by_line
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -67,6 +69,8 @@ class RunTask:
     result_id: bytes
     storage: ObjectStorageAddress
     life: bytes
+    scheduler: str = ""
+    """The endpoint that the worker is connected to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,15 @@ class TaskEnded:
     task_id: bytes
     result_type: TaskResultType
     results: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskWrote:
+    """A runner to the worker: the function wrote this, and its client asked for it."""
+
+    task_id: bytes
+    log_type: TaskLogType
+    content: str
 
 
 def serve(control_descriptor: int) -> None:
@@ -97,7 +110,8 @@ def serve(control_descriptor: int) -> None:
         if request == IMPORT_SCALER:
             with contextlib.suppress(ImportError):  # who opens such a store is told
                 import rescind.scaler_payloads
-                import rescind.scaler_store  # noqa: F401
+                import rescind.scaler_store
+                import rescind.scaler_tasks  # noqa: F401
             gc.freeze()
             continue
         if os.fork() == 0:
@@ -218,9 +232,25 @@ def _runner(guard: int, tasks: int) -> None:
             traceback.print_exc()
             ended = TaskEnded(order.task.task_id, TaskResultType.FAILED, ())
         else:
-            ended = run_task(store, order.task, order.result_id, payloads)
+            flags = read_flags(order.task.metadata)
+            tell = functools.partial(_tell_written, connection, order.task.task_id) if flags.stream_output else None
+            with running_with(flags.priority), sent_line_by_line(tell), _seen_by_scaler(order):
+                ended = run_task(store, order.task, order.result_id, payloads)
         _flush()
         connection.send_bytes(pickle.dumps(ended))
+
+
+def _seen_by_scaler(order: RunTask) -> contextlib.AbstractContextManager[None]:
+    if not is_of_scaler(order.storage):
+        return contextlib.nullcontext()
+    from rescind.scaler_tasks import seen_by_scaler
+
+    return seen_by_scaler(order.task, order.scheduler, order.storage)
+
+
+def _tell_written(connection: Connection, task_id: bytes, log_type: TaskLogType, content: str) -> None:
+    with contextlib.suppress(OSError):  # the worker is gone, and this process with it
+        connection.send_bytes(pickle.dumps(TaskWrote(task_id, log_type, content)))
 
 
 class _OpenStore:

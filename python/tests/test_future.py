@@ -895,7 +895,7 @@ def test_memory_does_not_grow_with_settled_futures(bench: Bench) -> None:
             bench.confirm(future)
     manager = bench.manager
     assert not manager.pending
-    assert not manager._unread
+    assert not manager._results
     assert not manager._in_round
     assert not manager._machine.pending
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import subprocess
@@ -115,6 +116,12 @@ def test_real_functions_run_and_nothing_stays(
             assert "in fail" in "".join(traceback.format_exception(failure.value))
             assert submitter.submit(len, bytes(10_000_000)).result(HANG) == 10_000_000
             assert list(submitter.map(add, range(20), range(20))) == list(range(0, 40, 2))
+            graph = {"x": 1, "a": (add, "x"), "b": (add, "a"), "c": (add, "a", "x"), "d": (add, "b", "c")}
+            assert submitter.get(graph, keys=["d", "b", "x"]) == {"d": 33, "b": 21, "x": 1}
+            failing = submitter.get({**graph, "a": (fail, "x")}, keys=["b", "d"], block=False)
+            for future in failing.values():
+                with pytest.raises(KeyError):
+                    future.result(HANG)
             notes = [tmp_path / f"runs-{number}" for number in range(2)]
             running = [submitter.submit(note_and_stay, str(note), bytes(10_000)) for note in notes]
             waiting = [submitter.submit(add, number, 2) for number in range(4)]
@@ -128,6 +135,28 @@ def test_real_functions_run_and_nothing_stays(
             submitter.disconnect()  # one task is still running
         wait_until(lambda: server.count() == 0, f"{server.count()} objects stay in the storage")
     assert server.count() == 0  # and none has come since
+
+
+def submit_from_inside(number: int) -> int:
+    with scaler.Client() as client:  # it asks the process that it is in for the addresses, and for its priority
+        total: int = client.submit(add, number).result(HANG)
+        return total
+
+
+def test_scalers_client_inside_a_task_of_ours(
+    tmp_path: Path, server: StorageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALER_NETWORK_BACKEND", "zmq")
+    with reference(tmp_path, server) as cluster:
+        cluster.start_worker("--processes", "1")
+        client = scaler.Client(address=cluster.endpoint)
+        assert client.submit(submit_from_inside, 5).result(HANG) == 15
+        client.disconnect()
+
+
+def test_get_is_called_as_scalers_is() -> None:
+    ours, theirs = (inspect.signature(each.get).parameters.values() for each in (Client, scaler.Client))
+    assert [(one.name, one.kind, one.default) for one in ours] == [(one.name, one.kind, one.default) for one in theirs]
 
 
 LEAVES_ALL_BEHIND = """
@@ -164,7 +193,7 @@ def test_nothing_stays_when_clients_and_workers_are_killed(tmp_path: Path, serve
 def test_a_client_is_told_that_the_storage_has_gone(tmp_path: Path, server: StorageServer) -> None:
     with reference(tmp_path, server) as cluster:
         client = Client(cluster.endpoint)
-        server.program.kill()
+        server.program.stop()
         with pytest.raises(StoreFailed, match=r"the object storage server at tcp://127|nobody listens"):
             client.submit(add, 1)
         client.disconnect()

@@ -42,8 +42,8 @@ from rescind.scaler_store import ScalerStore
 from rescind.scheduler import Scheduler
 from rescind.scheduler_machine import SchedulerSettings
 from rescind.store import ObjectMissing, SqliteStore, open_store
-from rescind.worker_machine import Finished, ProcessEnded
-from rescind.worker_pool import ProcessPool
+from rescind.worker_machine import Finished
+from rescind.worker_pool import Happened, ProcessPool
 from rescind.worker_process import TaskEnded, run_task
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -268,7 +268,7 @@ def test_a_result_has_the_clients_serialization_and_the_error_its_traceback(sche
     assert error.__traceback__.tb_frame.f_code.co_name == "fail"
 
 
-def run_in_pool(pool: ProcessPool, task: Task, storage: ObjectStorageAddress) -> Finished | ProcessEnded:
+def run_in_pool(pool: ProcessPool, task: Task, storage: ObjectStorageAddress) -> Happened:
     """What becomes of a task whose result has the id `RESULT`."""
     pool.start(task, RESULT, storage, b"life")
     deadline = time.monotonic() + HANG
@@ -321,7 +321,7 @@ def test_an_argument_that_is_not_there_fails_the_task(server: StorageServer) -> 
 
 def test_a_storage_that_has_gone_fails_the_task(server: StorageServer) -> None:
     store = ScalerStore(server.address)
-    server.program.kill()
+    server.program.stop()
     ended = run_task(store, Task(b"T1", OWNER, b"", argument_object_id(OWNER)), bytes(32), ScalerFormat(store))
     assert ended == TaskEnded(b"T1", TaskResultType.FAILED, ())
     store.close()

@@ -108,7 +108,7 @@ def test_the_connection_drops_and_is_made_again() -> None:
             waiting = threads.submit(kept.get, argument_object_id(OWNER))
             while first.pending() == 0:
                 pass
-            first.program.kill()
+            first.program.stop()
             with pytest.raises(StoreFailed, match="connection is closed by remote end"):
                 waiting.result(HANG)
         with pytest.raises(StoreFailed, match="nobody listens"):
@@ -121,7 +121,7 @@ def test_the_connection_drops_and_is_made_again() -> None:
 def test_a_server_that_is_stuck_is_given_up(server: StorageServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rescind.scaler_connection._CONNECT_SECONDS", 0.2)
     stuck = ScalerStore(server.address, patience=0.2, arrival_seconds=0.1)
-    server.program.stop()
+    server.program.pause()
     try:
         for call in (stuck.count, lambda: stuck.get(bytes(32)), lambda: stuck.delete(None, [bytes(32)])):
             with pytest.raises(StoreFailed, match=r"no answer within 0\.2 s|does not answer as"):

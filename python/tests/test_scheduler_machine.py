@@ -290,7 +290,7 @@ def test_refusals_tell_the_sender() -> None:
     system.say(b"C1", Task(b"T1"))
     assert system.boxes == {}, "a duplicate of its own is dropped"
     system.say(b"C1", Task(b"T2"))
-    system.say(b"C1", GraphTask(b"T3"))
+    system.say(b"C1", GraphTask(b"T3", graph=(Task(b"T3"),)))
     system.say(b"C2", Task(b"T1"))
     assert system.heard(b"C1") == [confirm(b"T2", NOT_FOUND), confirm(b"T3", NOT_FOUND)]
     assert system.heard(b"C2") == [confirm(b"T1", NOT_FOUND)]

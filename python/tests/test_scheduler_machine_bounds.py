@@ -113,7 +113,7 @@ def test_what_is_refused_is_reported_with_the_reason() -> None:
     system = System(SchedulerSettings(max_tasks_per_client=1, max_peers=2))
     system.say(b"C1", Task(b"T1"))
     system.say(b"C2", ClientHeartbeat())
-    refusals(system, b"C1", GraphTask(b"T2"), "graph tasks are not supported")
+    refusals(system, b"C1", GraphTask(b"T2", graph=(Task(b"T2"),)), "an id twice in a graph")
     refusals(system, b"C2", Task(b"T1"), "task id in use")
     refusals(system, b"C1", Task(b"T2"), "too many tasks")
     refusals(system, b"C3", Task(b"T2"), "too many clients")

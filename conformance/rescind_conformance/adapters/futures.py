@@ -9,6 +9,11 @@ from typing import Any
 from rescind_conformance.adapters import lines
 
 
+def combine(*arguments: Any) -> Any:
+    """What the nodes of a graph call; nothing runs it."""
+    return arguments
+
+
 class FutureCommands:
     """The clients that were made, and the present one's futures by the names that the suite gives them."""
 
@@ -24,14 +29,23 @@ class FutureCommands:
 
     def submit(self, task: str) -> dict[str, Any]:
         """Submit, with a callback that tells of the end."""
-        future = self.client.submit(abs, -1)
+        return {"task_id": self._keep(task, self.client.submit(abs, -1))}
+
+    def graph(self, nodes: list[dict[str, Any]], targets: list[str]) -> dict[str, Any]:
+        """Submit a graph; its targets have futures, with the same callback."""
+        calls = {node["task"]: (combine, *(node["arguments"] or ["a value"])) for node in nodes}
+        futures = self.client.get({"a value": -1, **calls}, targets, block=False)
+        return {"task_ids": {task: self._keep(task, futures[task]) for task in targets}}
+
+    def _keep(self, task: str, future: Any) -> str:
+        """Add the callback; the future's task id in hexadecimal."""
         self._futures[task] = future
         future.add_done_callback(
             lambda done: lines.say(
                 {"event": "settled", "task": task, "outcome": "cancelled" if done.cancelled() else "finished"}
             )
         )
-        return {"task_id": bytes(future.task_id).hex()}
+        return bytes(future.task_id).hex()
 
     def cancelled(self, task: str) -> dict[str, Any]:
         """Ask whether it is cancelled."""

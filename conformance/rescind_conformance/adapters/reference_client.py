@@ -12,7 +12,7 @@ from rescind.store import ObjectMissing, SqliteStore
 from rescind_conformance.adapters import lines
 from rescind_conformance.adapters.futures import FutureCommands
 
-FEATURES = ["force", "time-limit", "outcome", "timeouts", "release"]
+FEATURES = ["force", "time-limit", "outcome", "timeouts", "release", "graphs"]
 
 
 class ReferenceClient(FutureCommands):
@@ -35,6 +35,7 @@ class ReferenceClient(FutureCommands):
         calls: dict[str, lines.Command] = {
             "connect": self.connect,
             "submit": self.submit,
+            "graph": self.graph,
             "cancel": self.cancel,
             "cancelled": self.cancelled,
             "state": self.state,
@@ -50,7 +51,7 @@ class ReferenceClient(FutureCommands):
     ) -> dict[str, Any]:
         """Make a client, with its own times where the suite gives none."""
         times = {"heartbeat_interval": heartbeat_interval, "scheduler_timeout": scheduler_timeout}
-        given = {name: seconds for name, seconds in times.items() if seconds is not None}
+        given: dict[str, Any] = {name: seconds for name, seconds in times.items() if seconds is not None}
         self._clients.append(Client(endpoint, name="conformance", **given))
         return {}
 

@@ -30,12 +30,13 @@ class ScalerClient(FutureCommands):
             "role": "client",
             "name": "opengris-scaler",
             "version": lines.version_of("opengris-scaler"),
-            "features": ["time-limit", "timeouts", "release"],
+            "features": ["time-limit", "timeouts", "release", "graphs"],
             "storage": self._storage.address,
         }
         calls: dict[str, lines.Command] = {
             "connect": self.connect,
             "submit": self.submit,
+            "graph": self.graph,
             "cancel": self.cancel,
             "cancelled": self.cancelled,
             "state": self.state,

@@ -70,6 +70,14 @@ def submit(command: Fields) -> Fields:
     raise Unsupported
 
 
+def graph(command: Fields) -> Fields:
+    # TODO, with the feature "graphs": submit a graph of calls, and add the callback of `submit` to the future of each
+    # name in command["targets"]. Each entry of command["nodes"] is a call of any function: "task" is its name, and
+    # "arguments" are the names of nodes whose results are its arguments, in order; give one without any a value.
+    # Return {"task_ids": {name: task id of the future in hexadecimal, for each target}}.
+    raise Unsupported
+
+
 def cancel(command: Fields) -> Fields:
     # TODO: return {"returned": futures[command["task"]].cancel(...)}
     #
@@ -214,7 +222,7 @@ def exited(command: Fields) -> Fields:
 COMMANDS: dict[str, Callable[[Fields], Fields]] = {
     one.__name__: one
     for one in (
-        *(connect, submit, cancel, cancelled, state, result, outcome, cancel_in_callback, payload, disconnect),
+        *(connect, submit, graph, cancel, cancelled, state, result, outcome, cancel_in_callback, payload, disconnect),
         *(start, task, release, running, leave, exited),
         stored,
     )
@@ -240,7 +248,7 @@ def main() -> None:
         sys.exit(f"usage: python {sys.argv[0]} client|worker")
     # TODO: start, or open, the place where payloads are kept, and name it here; the suite puts it into each
     # heartbeat's echo, from which a client learns it. Name the features that your implementation has: "force",
-    # "time-limit", "outcome" of a client, "processes", "leave" of a worker, "timeouts", "release" of either.
+    # "time-limit", "outcome", "graphs" of a client, "processes", "leave" of a worker, "timeouts", "release" of either.
     say(
         {
             "event": "hello",

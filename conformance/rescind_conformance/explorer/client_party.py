@@ -17,11 +17,13 @@ from rescind.client_machine import (
     Disconnect,
     EndRound,
     Event,
+    GraphEnded,
     Received,
     ReleaseResult,
     Send,
     SetCancelled,
     Submit,
+    SubmitGraph,
     TimeLimit,
 )
 from rescind.messages import ClientHeartbeat, Message, Task
@@ -64,6 +66,8 @@ class ClientEnv(NamedTuple):
     pending: tuple[bytes, ...] = ()
     """Tasks whose futures are not settled."""
     rounds: tuple[Round, ...] = ()
+    kept: tuple[bytes, ...] = ()
+    """Results that were read, and that nodes of the graph may still read (C13.2)."""
 
 
 class ClientParty:
@@ -84,9 +88,11 @@ class ClientParty:
         self.machines = machines
         self._judges = judges
         calls = [(task_id(each.task), each.force) for each in plan.cancels for _ in range(each.times)]
+        self.graph = plan.graph
+        graphs = () if plan.graph is None else (plan.graph.task_id,)
         env = ClientEnv(
             there=True,
-            submits=tuple(map(task_id, plan.submits)),
+            submits=(*graphs, *map(task_id, plan.submits)),
             calls=tuple(Call(number, *call) for number, call in enumerate(calls, start=1)),
             limits=tuple(map(task_id, plan.time_limits)),
             heartbeats=plan.heartbeats,
@@ -180,6 +186,9 @@ class _ClientTurn(Turn):
             case Does.BEATS:
                 self.env = env._replace(heartbeats=env.heartbeats - 1)
                 self.beat()
+            case Does.SUBMITS if (graph := self._party.graph) is not None and step.task == graph.task_id:
+                self.env = env._replace(submits=env.submits[1:], pending=(*env.pending, *graph.targets))
+                self._feed(SubmitGraph(graph))
             case Does.SUBMITS:
                 self.env = env._replace(submits=env.submits[1:], pending=(*env.pending, step.task))
                 self._feed(Submit(Task(step.task, source=self.name.encode())))
@@ -225,12 +234,15 @@ class _ClientTurn(Turn):
                 match instruction:
                     case Send(message):
                         self._say(message)
-                    case Deliver(result):
-                        for name in result.results:
-                            self.store(TAKE, name)
+                    case Deliver(result, graph_id):
+                        self.env = self.env._replace(kept=(*self.env.kept, *result.results))
+                        if not graph_id:
+                            self._take_kept(result.results)
                         self._settle(result.task_id, "finished")
                     case SetCancelled(task):
                         self._settle(task, "cancelled")
+                    case GraphEnded():
+                        self._take_kept(self.env.kept)
                     case EndRound(task):
                         events.extend(self._refuse(task))
                     case ReleaseResult(result):
@@ -242,6 +254,11 @@ class _ClientTurn(Turn):
                         self._leave()
                     case Raised(error):
                         self.accuse(CRASH_REQUIREMENT, f"the client's machine raised {error}")
+
+    def _take_kept(self, names: tuple[bytes, ...]) -> None:
+        for name in names:
+            self.store(TAKE, name)
+        self.env = self.env._replace(kept=tuple(each for each in self.env.kept if each not in names))
 
     def _settle(self, task: bytes, outcome: str) -> None:
         env = self.env

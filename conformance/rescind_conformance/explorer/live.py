@@ -24,6 +24,8 @@ from rescind_conformance.trace import SCHEDULER
 from rescind_conformance.verdicts import CaseResult, Departure
 from rescind_conformance.world import World
 
+_MOST_LEFT_OVER = 10
+
 
 def drivable(scenario: Scenario) -> Scenario | None:
     """The scenario without what only a scheduler's own clock brings; None where nothing is left to cross.
@@ -96,6 +98,8 @@ class LiveSession:
         self._show = show
         self._conversation = Conversation(self._recorder.context, deadline, threading.Event())
         self._world: World | None = None
+        self._left_over = 0
+        """So many orders, one after another, in which something of an earlier one was left over."""
 
     def __enter__(self) -> LiveSession:
         return self
@@ -121,16 +125,19 @@ class LiveSession:
         """Judge the order. `words` tell it. `departure`: the subject did not go on.
 
         Returns whether longer orders may show something: not if what it breaks may have changed what follows.
-        An order in which something of an earlier one was left over is not judged, and not counted.
+        An order in which something of an earlier one was left over is not judged, and not counted; if that goes on,
+        it is the subject that speaks of tasks that nobody has submitted.
         """
         assert self._world is not None
         found: list[Departure] = []
-        if not peers.left_over:
+        self._left_over = self._left_over + 1 if peers.left_over else 0
+        left_over = 0 < self._left_over < _MOST_LEFT_OVER
+        if not left_over:
             found = [departure] if departure is not None else self._judge(peers)
             self._count(peers)
             if found:
                 self._note(peers, words, found)
-        if not found and not peers.left_over and self._takes_leave(peers):
+        if not found and not left_over and self._takes_leave(peers):
             self._world.close(farewell=True)
         else:
             self._subject.leave(self._world)

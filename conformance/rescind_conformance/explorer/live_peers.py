@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from rescind.messages import (
+    ArgumentType,
     ClientDisconnect,
     ClientHeartbeat,
+    GraphTask,
     Message,
     Task,
     WorkerDisconnectNotification,
@@ -74,6 +76,17 @@ class LivePeers:
 
 
 def _translated(message: Message, ids: dict[bytes, bytes]) -> Message:
-    """The message under the other task id."""
+    """The message under the other task id, and if it is a graph, all that it names."""
     task_id = task_id_of(message)
+    if isinstance(message, GraphTask):
+        targets = tuple(ids.get(target, target) for target in message.targets)
+        message = replace(message, targets=targets, graph=tuple(_translated_node(node, ids) for node in message.graph))
     return message if task_id not in ids else replace(message, task_id=ids[task_id])  # type: ignore[arg-type]
+
+
+def _translated_node(node: Task, ids: dict[bytes, bytes]) -> Task:
+    arguments = tuple(
+        replace(each, data=ids.get(each.data, each.data)) if each.type == ArgumentType.TASK else each
+        for each in node.function_args
+    )
+    return replace(node, task_id=ids.get(node.task_id, node.task_id), function_args=arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rescind.messages import TaskResult
+from rescind.messages import GraphTask, TaskResult
 from rescind_conformance.explorer.payload_store import TAKE
 from rescind_conformance.explorer.scenario import RawPlan
 from rescind_conformance.explorer.steps import Does, Effects, Item, Local, Step, Turn
@@ -28,6 +28,10 @@ class RawParty:
     def __init__(self, peer: int, name: str, plan: RawPlan) -> None:
         self.peer = peer
         self.name = name
+        graphs = [each for each in plan.script if isinstance(each, GraphTask)]
+        nodes = {node.task_id for graph in graphs for node in graph.graph}
+        self._inner = nodes - {target for graph in graphs for target in graph.targets}
+        """Nodes whose results are released by the scheduler (S12.17)."""
         self.start = Local(-1, -1, RawEnv(True, False, plan.script, plan.shuffled, plan.drops))
 
     def life_name(self, life: int) -> str:
@@ -75,7 +79,7 @@ class RawParty:
         turn = Turn(self.name)
         if item.message is None:
             local = local._replace(env=RawEnv(False, True, (), False, False))
-        elif isinstance(item.message, TaskResult):
+        elif isinstance(item.message, TaskResult) and item.message.task_id not in self._inner:
             for name in item.message.results:
                 turn.store(TAKE, name)
         return local, turn.effects((), ())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rescind.messages import Message, Task
+from rescind.messages import GraphTask, Message, Task
 from rescind.scheduler_machine import SchedulerSettings
 
 
@@ -37,6 +37,8 @@ class ClientPlan:
     """It may say good-bye."""
     drops: bool = False
     """Its connection may drop, or it may die: it says nothing more, and the scheduler takes it as lost later."""
+    graph: GraphTask | None = None
+    """It may submit this, before the tasks; each target has a future."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +107,18 @@ class Scenario:
 
     @property
     def names(self) -> dict[bytes, str]:
-        """The names of its tasks, by task id."""
+        """The names of its tasks and graphs, by task id."""
         tasks: dict[bytes, str] = {}
         for client in self.clients:
             if isinstance(client, ClientPlan):
                 tasks |= {task_id(task): task for task in client.submits}
+                if client.graph is not None:
+                    ids = (client.graph.task_id, *(node.task_id for node in client.graph.graph))
+                    tasks |= {each: each.decode() for each in ids}
             else:
-                tasks |= {each.task_id: each.task_id.decode() for each in client.script if isinstance(each, Task)}
+                submitted = [each for each in client.script if isinstance(each, Task | GraphTask)]
+                nodes = [node for each in submitted if isinstance(each, GraphTask) for node in each.graph]
+                tasks |= {each.task_id: each.task_id.decode() for each in (*submitted, *nodes)}
         return tasks
 
 

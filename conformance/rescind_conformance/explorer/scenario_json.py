@@ -7,6 +7,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, TypeVar
 
 from rescind import wire
+from rescind.messages import GraphTask
 from rescind.scheduler_machine import SchedulerSettings
 from rescind_conformance.explorer.scenario import CancelCall, ClientPlan, RawPlan, Scenario, SchedulerPlan, WorkerPlan
 
@@ -41,6 +42,8 @@ def _fields_of(value: Any) -> dict[str, Any]:
 
 
 def _value(name: str, value: Any) -> Any:
+    if name == "graph":
+        return wire.to_json(value)
     if name == "script":
         return [wire.to_json(message) for message in value]
     if isinstance(value, tuple):
@@ -60,7 +63,10 @@ def _client(value: Any) -> ClientPlan | RawPlan:
         return _made(RawPlan, value, script=script)
     calls = tuple(_made(CancelCall, each) for each in _listed(value, "cancels"))
     submits, limits = _texts(value, "submits"), _texts(value, "time_limits")
-    return _made(ClientPlan, value, submits=submits, cancels=calls, time_limits=limits)
+    graph = wire.from_json(_object(value["graph"])) if "graph" in value else None
+    if not isinstance(graph, GraphTask | None):
+        raise ValueError(f"'graph' is a {type(graph).__name__}, and should be a GraphTask")
+    return _made(ClientPlan, value, submits=submits, graph=graph, cancels=calls, time_limits=limits)
 
 
 def _made(kind: type[T], value: Any, **made: Any) -> T:

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from typing import Final
 
-from rescind.messages import ClientHeartbeat, Task, TaskCancel
+from rescind.messages import Argument, ArgumentType, ClientHeartbeat, GraphTask, Task, TaskCancel
 from rescind.scheduler_machine import SchedulerSettings
 from rescind_conformance.explorer.scenario import CancelCall, ClientPlan, RawPlan, Scenario, SchedulerPlan, WorkerPlan
 
-T1, T2 = b"T1", b"T2"
+T1, T2, T3, T4, G1 = b"T1", b"T2", b"T3", b"T4", b"G1"
 
 
 def _both(*tasks: str, times: int = 1) -> tuple[CancelCall, ...]:
     """Each task may be cancelled without force and with it."""
     return tuple(CancelCall(task, force, times) for task in tasks for force in (False, True))
 
+
+def _node(task_id: bytes, *needs: bytes) -> Task:
+    return Task(task_id, source=b"C1", function_args=tuple(Argument(ArgumentType.TASK, each) for each in needs))
+
+
+def _graph(*nodes: Task, targets: tuple[bytes, ...]) -> GraphTask:
+    return GraphTask(G1, b"C1", targets, nodes)
+
+
+CHAIN = _graph(_node(T2, T1), _node(T1), targets=(T2,))
+CHAIN_OF_TARGETS = _graph(_node(T2, T1), _node(T1), targets=(T2, T1))
 
 _SCENARIOS = [
     Scenario(
@@ -181,6 +192,84 @@ _SCENARIOS = [
         (WorkerPlan(dies=True), WorkerPlan()),
         SchedulerPlan(rebalances=1),
         introduced=False,
+    ),
+    Scenario(
+        "graph-cancel",
+        "T2 needs T1; the graph and both nodes are cancelled in any order, a worker dies, and a rebalancing",
+        (RawPlan((CHAIN, TaskCancel(G1), TaskCancel(T1, force=True), TaskCancel(T2)), shuffled=True),),
+        (WorkerPlan(dies=True), WorkerPlan(comes=True)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "graph-force",
+        "T3 needs T1, which is a target too, and T2; the graph is cancelled in both ways, and T3 with force",
+        (
+            RawPlan(
+                (
+                    _graph(_node(T3, T1, T2), _node(T1), _node(T2), targets=(T3, T1)),
+                    *(TaskCancel(G1), TaskCancel(G1, force=True), TaskCancel(T3, force=True)),
+                ),
+                shuffled=True,
+            ),
+        ),
+        (WorkerPlan(late_finishes=1), WorkerPlan(comes=True)),
+    ),
+    Scenario(
+        "graph-fails",
+        "T3 needs T1 and T2, for which there is one place, and T4 needs nothing; what runs one may die, or its worker",
+        (RawPlan((_graph(_node(T3, T1, T2), _node(T1), _node(T2), _node(T4), targets=(T3, T4)), TaskCancel(T3))),),
+        (WorkerPlan(queue_size=1, crashes=1, dies=True), WorkerPlan(queue_size=1, comes=True)),
+        SchedulerPlan(settings=SchedulerSettings(max_attempts=2)),
+    ),
+    Scenario(
+        "graph-client-dies",
+        "the owner of a graph dies in every state of it, and cancels its nodes before",
+        (RawPlan((CHAIN, TaskCancel(T2, force=True), TaskCancel(T1)), shuffled=True, drops=True),),
+        (WorkerPlan(late_finishes=1), WorkerPlan(comes=True)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "graph-client",
+        "a client cancels both targets of a graph, of which one reads the other, in both ways and up to a time limit",
+        (ClientPlan(graph=CHAIN_OF_TARGETS, cancels=_both("T1", "T2"), time_limits=("T1",)),),
+        (WorkerPlan(crashes=1), WorkerPlan(comes=True)),
+    ),
+    Scenario(
+        "graph-client-leaves",
+        "a client cancels the only target of a graph and leaves; a worker dies, and a rebalancing",
+        (ClientPlan(graph=CHAIN, cancels=_both("T2"), disconnects=True),),
+        (WorkerPlan(dies=True, late_finishes=1), WorkerPlan(comes=True)),
+        SchedulerPlan(rebalances=1),
+    ),
+    Scenario(
+        "graph-closing",
+        "the scheduler shuts down in every state of a graph that is cancelled, and a worker is late",
+        (RawPlan((CHAIN, TaskCancel(G1))),),
+        (WorkerPlan(late_finishes=1), WorkerPlan(heartbeats=1, lives=2)),
+        SchedulerPlan(closes=True, grace_ends=True, loses=("W2",)),
+    ),
+    Scenario(
+        "graph-late-worker",
+        "a worker that is taken as lost says late that what others wait for has succeeded",
+        (RawPlan((CHAIN, TaskCancel(G1), TaskCancel(T2, force=True)), shuffled=True),),
+        (WorkerPlan(heartbeats=1, lives=2), WorkerPlan(comes=True)),
+        SchedulerPlan(loses=("W1",)),
+    ),
+    Scenario(
+        "graph-stranger",
+        "another client cancels a graph and its nodes, and submits a graph with a node of the same id",
+        (
+            RawPlan((CHAIN, TaskCancel(T1))),
+            RawPlan(
+                (
+                    TaskCancel(G1, force=True),
+                    TaskCancel(T2, force=True),
+                    GraphTask(b"G2", b"C2", (T1, T4), (Task(T1, source=b"C2"), Task(T4, source=b"C2"))),
+                ),
+                shuffled=True,
+            ),
+        ),
+        (WorkerPlan(), WorkerPlan(comes=True)),
     ),
 ]
 

@@ -1,6 +1,6 @@
 """The rules for a client, in the order in which it handled, did and sent things. Written from SPEC.md alone.
 
-Judged: all of C1.1 to C12.1 but `NOT_JUDGED`, and M1, M3, M5, M6, T2 and T4 as far as a client's records show them.
+Judged: all of C1.1 to C13.4 but `NOT_JUDGED`, and M1, M3, M5, M6, T2 and T4 as far as a client's records show them.
 What they do not show of these:
 
 - C7.1: calls of `done()` and `running()`. That `cancelled()` waits is judged.
@@ -33,10 +33,14 @@ from rescind.messages import (
     TaskCancelConfirm,
     TaskLog,
     TaskResult,
+    TaskResultType,
 )
+from rescind_conformance.judge import client_graphs
 from rescind_conformance.judge.client_books import Call, Future, Stage
+from rescind_conformance.judge.client_words import OUTCOMES, because, words_of
 from rescind_conformance.judge.peer import PeerJudge
 from rescind_conformance.judge.records import EventKind, EventRecord, Record
+from rescind_conformance.judge.scheduler_graphs import can_run
 
 CLIENT_EVENTS: Final = (
     EventKind.CANCEL_CALLED,
@@ -58,19 +62,6 @@ NOT_JUDGED: Final[Mapping[str, str]] = {
 }
 """Requirements of clients that a trace cannot show, and why."""
 
-_BECAUSE: Final[Mapping[str, str]] = {
-    "C2.1": "its round was answered canceled",
-    "C2.2": "its round was answered cancelNotFound",
-    "C2.3": "the scheduler does not hold it",
-    "C5.1": "the time limit was reached",
-    "C6.1": "it was settled before",
-    "C7.1": "no round is open",
-    "C10.1": "the client disconnects",
-    "C10.2": "the scheduler is lost",
-    "M6": "a ClientDisconnect of any type is the loss of the scheduler",
-}
-"""Why a future is to be settled so, or a call to return so."""
-_CANCELLED: Final = {True: "cancelled", False: "finished"}
 _REQUIREMENTS: Final = {CancelConfirmType.CANCELED: "C2.1", CancelConfirmType.CANCEL_NOT_FOUND: "C2.2"}
 
 
@@ -96,6 +87,8 @@ class ClientJudge(PeerJudge):
         """Those that are not settled."""
         self._settled: dict[bytes, bool] = {}
         """Whether it is cancelled."""
+        self._graphs: dict[bytes, client_graphs.Graph] = {}
+        """Those whose terminal message has not come."""
         self._calls: dict[int, Call] = {}
         self._owed: dict[bytes, str] = {}
         """Results whose payloads are to be released, and by which requirement."""
@@ -121,6 +114,13 @@ class ClientJudge(PeerJudge):
     def _on_received(self, message: Message) -> None:
         self._late = b""
         match message:
+            case TaskResult(task_id) if task_id in self._graphs:
+                self._end_graph(task_id)
+                self._without_effect = "C13.1"
+            case TaskResult(task_id) if client_graphs.is_inner(self._graphs, task_id):
+                if message.result_type != TaskResultType.SUCCESS:
+                    self._owe(task_id, "C13.2", bool(message.results))
+                self._without_effect = "C13.1"
             case TaskResult(task_id):
                 self._on_result(task_id, bool(message.results))
             case TaskCancelConfirm(task_id, kind):
@@ -151,6 +151,10 @@ class ClientJudge(PeerJudge):
         future = self._futures.get(task_id)
         if kind not in set(CancelConfirmType):
             self._without_effect = "M6"
+        elif task_id in self._graphs or client_graphs.is_inner(self._graphs, task_id):
+            if task_id in self._graphs and kind != CancelConfirmType.CANCEL_FAILED:
+                self._end_graph(task_id)
+            self._without_effect = "C13.1"
         elif future is None or not future.open:
             self._late = task_id
         elif kind != CancelConfirmType.CANCEL_FAILED:
@@ -196,9 +200,19 @@ class ClientJudge(PeerJudge):
         for task_id, future in list(self._futures.items()):
             if future.open:
                 self._decide(task_id, True, requirement)
+        for graph_id in list(self._graphs):
+            self._end_graph(graph_id)
+
+    def _end_graph(self, graph_id: bytes) -> None:
+        self._owed.update(dict.fromkeys(self._graphs.pop(graph_id).kept, "C13.2"))
 
     def _owe(self, task_id: bytes, requirement: str, payload: bool) -> None:
-        if payload and self._sees(EventKind.RESULT_RELEASED):
+        if not payload or not self._sees(EventKind.RESULT_RELEASED):
+            return
+        graph = client_graphs.graph_of(self._graphs, task_id)
+        if graph is not None:
+            graph.kept += (task_id,)
+        else:
             self._owed.setdefault(task_id, requirement)
 
     # --- what its callers do, and what it does for them
@@ -221,6 +235,9 @@ class ClientJudge(PeerJudge):
                 self._on_settled(record.task, record.outcome == "cancelled")
             case EventKind.RESULT_RELEASED:
                 self._owed.pop(record.task, None)
+                goes_on = client_graphs.take_released(self._graphs, record.task)
+                if goes_on and self._sees(EventKind.DISCONNECT_CALLED, EventKind.SCHEDULER_LOST):
+                    self._break("C13.2", f"releases a result of {self._name(record.task)}, whose graph has not ended")
             case EventKind.DISCONNECT_CALLED:
                 self._lose("C10.1")
             case EventKind.SCHEDULER_LOST:
@@ -244,19 +261,19 @@ class ClientJudge(PeerJudge):
 
     def _on_wrong_return(self, call: Call, value: bool) -> None:
         future = self._futures.get(call.task)
-        said = f"returns {value} from {_words(call)} {self._name(call.task)}"
+        said = f"returns {value} from {words_of(call)} {self._name(call.task)}"
         if future is not None and value and self._may_be_cancelled(future):
             if not self._sees(EventKind.SETTLED):
                 for other in self._waiting(call.task):
                     other.answers = _with(other.answers, True)
                 self._settle(call.task, True)
         elif call.answers:
-            because = _because(call.requirement, call.answers[0])
-            self._break(call.requirement, f"{said}, not {call.answers[0]}, though {because}")
+            why = because(call.requirement, call.answers[0])
+            self._break(call.requirement, f"{said}, not {call.answers[0]}, though {why}")
         elif not call.asks:
             self._break("C7.1", f"{said}, though a round is open")
         elif future is not None and future.stage is Stage.CANCELING:
-            self._break("C1.1", f"{said}, though its round is open")
+            self._break("C13.3" if self._without_effect == "C13.1" else "C1.1", f"{said}, though its round is open")
         elif call.wants_force:
             self._break("C4.1" if value else "C6.3", f"{said}, though only a round without force was refused")
         else:
@@ -265,17 +282,17 @@ class ClientJudge(PeerJudge):
 
     def _on_settled(self, task_id: bytes, cancelled: bool) -> None:
         future = self._futures.get(task_id)
-        said = f"settles {self._name(task_id)} as {_CANCELLED[cancelled]}"
+        said = f"settles {self._name(task_id)} as {OUTCOMES[cancelled]}"
         if future is None:
             if task_id in self._settled:
                 requirement = self._without_effect or ("C9.1" if self._late == task_id else "C8.1")
-                before = _CANCELLED[self._settled[task_id]]
+                before = OUTCOMES[self._settled[task_id]]
                 self._break(requirement, f"{said}, though it has settled it as {before}")
             return
         if future.stage is Stage.DUE:
             if cancelled != future.cancelled and not future.either:
-                because = _because(future.requirement, future.cancelled)
-                self._break(future.requirement, f"{said}, not as {_CANCELLED[future.cancelled]}, though {because}")
+                why = because(future.requirement, future.cancelled)
+                self._break(future.requirement, f"{said}, not as {OUTCOMES[future.cancelled]}, though {why}")
             elif future.either and cancelled:
                 self._owe(task_id, "C3.2", future.payload)
         elif future.open and not (cancelled and self._may_be_cancelled(future)):
@@ -294,23 +311,42 @@ class ClientJudge(PeerJudge):
     def _on_sent(self, message: Message, said: str) -> None:
         match message:
             case Task(task_id):
-                if task_id in self._futures or task_id in self._settled:
+                if self._has_used(task_id):
                     self._break("M5", f"{said}, whose id it has used before")
                 else:
                     self._futures[task_id] = Future()
-            case GraphTask(task_id, _, _, graph):
-                for each in (task_id, *(task.task_id for task in graph)):
-                    self._futures.setdefault(each, Future(Stage.UNCLEAR))
+            case GraphTask():
+                self._on_graph(message, said)
             case TaskCancel(task_id, force):
                 self._on_asked(task_id, force, said)
             case ClientDisconnect(kind) if kind != DisconnectType.SHUTDOWN:
                 self._lose("C10.1")
 
+    def _on_graph(self, message: GraphTask, said: str) -> None:
+        if can_run(message) and not any(map(self._has_used, client_graphs.ids_of(message))):
+            self._graphs[message.task_id] = client_graphs.book_of(message)
+            self._futures.update({task_id: Future() for task_id in message.targets})
+            return
+        why = "with an id that it has used before" if can_run(message) else "that no scheduler can run"
+        self._break("C13.4", f"{said} {why}")
+        for task_id in client_graphs.ids_of(message):
+            self._futures.setdefault(task_id, Future(Stage.UNCLEAR))
+
+    def _has_used(self, task_id: bytes) -> bool:
+        used = task_id in self._futures or task_id in self._settled or task_id in self._graphs
+        return used or client_graphs.is_inner(self._graphs, task_id)
+
     def _on_asked(self, task_id: bytes, force: bool, said: str) -> None:
+        targets = client_graphs.asked_for(self._graphs, self._futures, self._calls.values(), task_id)
+        if targets and task_id not in self._graphs:
+            self._break("C13.3", f"{said}, which is no target, for the cancel() of {self._name(targets[0])}")
+        if len(targets) > 1:
+            client_graphs.leave_unclear(self._futures, self._calls.values(), targets)
+        task_id = targets[0] if targets else task_id
         future = self._futures.get(task_id)
         waiting = [call for call in self._waiting(task_id) if call.asks]
         if task_id in self._settled and self._sees(EventKind.SETTLED):
-            settled = _CANCELLED[self._settled[task_id]]
+            settled = OUTCOMES[self._settled[task_id]]
             self._break("C6.1", f"{said}, though it has settled that task as {settled}")
         elif future is None or future.stage is Stage.DUE:
             if future is not None:
@@ -332,17 +368,17 @@ class ClientJudge(PeerJudge):
         for task_id, future in self._futures.items():
             if future.stage is Stage.DUE:
                 requirement = future.requirement
-                outcome, because = _CANCELLED[future.cancelled], _because(future.requirement, future.cancelled)
-                self._break(requirement, f"has not settled {self._name(task_id)} as {outcome}, though {because}")
+                outcome, why = OUTCOMES[future.cancelled], because(future.requirement, future.cancelled)
+                self._break(requirement, f"has not settled {self._name(task_id)} as {outcome}, though {why}")
         for call in self._calls.values():
             held = self._futures.get(call.task)
-            said = f"has not returned from {_words(call)} {self._name(call.task)}"
+            said = f"has not returned from {words_of(call)} {self._name(call.task)}"
             if held is not None and held.stage is not Stage.RUNNING and not call.decided:
                 continue  # its round is open, or it is said above that the future is not settled
             if call.answers:
                 self._break(
                     "C8.1" if held is None else call.requirement,
-                    f"{said}, though {_because(call.requirement, call.answers[0])}",
+                    f"{said}, though {because(call.requirement, call.answers[0])}",
                 )
             elif call.wants_force:
                 self._break("C6.3", f"{said}, nor asked with force when a round without force was refused")
@@ -361,17 +397,5 @@ class ClientJudge(PeerJudge):
         return (call for call in self._calls.values() if call.task == task_id and not call.decided)
 
 
-def _because(requirement: str, cancelled: bool) -> str:
-    if requirement in ("C2.4", "C3.1"):
-        return f"a result came while {'a' if cancelled else 'no'} round was open"
-    if requirement == "C4.1":
-        return "its round was refused"
-    return _BECAUSE.get(requirement, "nothing is open")
-
-
 def _with(answers: tuple[bool, ...], another: bool) -> tuple[bool, ...]:
     return tuple(sorted({*answers, another}))
-
-
-def _words(call: Call) -> str:
-    return "cancel() of" if call.asks else "cancelled() of"

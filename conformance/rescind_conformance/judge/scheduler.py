@@ -47,6 +47,7 @@ from rescind.messages import (
 from rescind_conformance.judge.records import EventKind, EventRecord, MessageRecord, Record, Violation
 from rescind_conformance.judge.scheduler_books import CANCELED, Cause
 from rescind_conformance.judge.scheduler_entries import PeerBook
+from rescind_conformance.judge.scheduler_graphs import settle
 from rescind_conformance.judge.scheduler_peers import PeerRules
 from rescind_conformance.judge.scheduler_received import receive
 from rescind_conformance.judge.scheduler_tasks import TaskRules
@@ -60,6 +61,10 @@ NOT_JUDGED: Final[Mapping[str, str]] = {
     "M2": "the size of frames is not in a trace; what is dropped for it is missing, by its own requirement",
     "S3.2": "time is not in a trace",
     "S11.2": "counts and logs are not in a trace",
+    "S12.3": "a graph that is refused for its order is refused against S12.1",
+    "S12.17": "what becomes of payloads is not in a trace of messages",
+    "S12.19": "what a scheduler keeps is not in a trace",
+    "S12.20": "a Task that is changed on its way is one from M4",
 }
 """Requirements that a scheduler's messages do not show, and why."""
 
@@ -90,6 +95,7 @@ class SchedulerJudge(TaskRules, PeerRules):
             self._on_sent(record.receiver, record.message)
         elif not record.note.startswith(_OF_LATER_VERSIONS):
             self._break("T2", f"sends {record.receiver} what is no message: {record.note}")
+        settle(books, cause)
         after = books.placeable()
         if after > before:
             books.causes = (*books.causes, Cause(cause, after - before))
@@ -193,21 +199,16 @@ class SchedulerJudge(TaskRules, PeerRules):
     # --- what it sends
 
     def _on_sent(self, to: str, message: Message) -> None:
-        books = self._books
         match message:
-            case Task(task_id):
-                if task_id in books.graphs:
-                    books.peer(to).graphs = True
-                else:
-                    self._on_dispatched(to, message)
-            case TaskCancel(task_id):
-                if task_id not in books.graphs:
-                    self._on_asked(to, message)
+            case Task():
+                self._on_dispatched(to, message)
+            case TaskCancel():
+                self._on_asked(to, message)
             case TaskCancelConfirm(task_id, kind):
                 self._on_told(to, task_id, message, kind)
             case TaskResult(task_id):
                 self._on_told(to, task_id, message, None)
-            case TaskLog(task_id) if task_id not in books.graphs:
+            case TaskLog():
                 self._on_logged(to, message)
             case ClientHeartbeatEcho():
                 self._on_echoed(to, "client")

@@ -18,7 +18,7 @@ from rescind.messages import (
     TaskResultType,
 )
 from rescind_conformance.judge.scheduler_dues import Due, Dues
-from rescind_conformance.judge.scheduler_entries import PeerBook, TaskBook
+from rescind_conformance.judge.scheduler_entries import GraphBook, PeerBook, TaskBook
 
 NOT_FOUND: Final = CancelConfirmType.CANCEL_NOT_FOUND
 CANCELED: Final = CancelConfirmType.CANCELED
@@ -54,8 +54,7 @@ class Books:
 
     peers: dict[str, PeerBook] = field(default_factory=dict)
     tasks: dict[bytes, TaskBook] = field(default_factory=dict)
-    graphs: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
-    """The ids of graphs, and of tasks in graphs, of which nothing is defined: who sent them, in which graph."""
+    graphs: dict[bytes, GraphBook] = field(default_factory=dict)
     dropped: dict[bytes, str] = field(default_factory=dict, compare=False)
     """Task ids that were only ever in messages that are dropped, and by which requirement."""
     dues: Dues = field(default_factory=Dues)
@@ -71,6 +70,10 @@ class Books:
     closing_unsaid: bool = False
     """It shuts down for a client, and has not answered accordingly yet (S11.6)."""
     refused_to_close: bool = field(default=False, compare=False)
+    ended: list[tuple[bytes, Message, str]] = field(default_factory=list, compare=False)
+    """Nodes that have ended in this step, how, and whose message has caused it."""
+    may_have_died: list[bytes] = field(default_factory=list, compare=False)
+    """Nodes that were lost with their worker in this step: they wait, or end as `failedWorkerDied` (S9.3)."""
     own_peers: dict[str, None] = field(default_factory=dict, compare=False)
     """Entries that were changed since `settle`: no copy shares them."""
     own_tasks: dict[bytes, None] = field(default_factory=dict, compare=False)
@@ -81,7 +84,7 @@ class Books:
         return Books(
             dict(self.peers),
             dict(self.tasks),
-            dict(self.graphs),
+            {graph_id: graph.copy() for graph_id, graph in self.graphs.items()},
             dict(self.dropped),
             self.dues.copy(),
             dict(self.waiting),
@@ -157,6 +160,8 @@ class Books:
     def open(self, owner: str, message: Task) -> TaskBook:
         """A new entry."""
         self.own_tasks[message.task_id] = None
+        if message.task_id in self.graphs:
+            self.graphs[message.task_id].replaced = True
         task = self.tasks[message.task_id] = TaskBook(owner, message)
         return task
 
@@ -166,12 +171,17 @@ class Books:
 
     def refusals(self, task: TaskBook) -> list[Due]:
         """By which it may still be refused."""
-        return [due for due in self.dues.about(task.message) if due.refuses and due.to == task.owner]
+        about = self.dues.by_task.get(task.graph or task.message.task_id, ())
+        return [due for due in about if due.refuses and due.to == task.owner]
 
     def accept(self, task: TaskBook) -> None:
         """It has become clear that a task was not refused."""
         for due in self.refusals(task):
             self.dues.remove(due)
+        if task.graph in self.graphs:
+            for target in self.graphs[task.graph].message.targets:
+                for due in [due for due in self.dues.by_task.get(target, ()) if due.refuses]:
+                    self.dues.remove(due)
         task.doubtful = task.asked_in_doubt = False
         if task.stage == "held":
             self.serve(task.owner, "client")
@@ -219,6 +229,12 @@ class Books:
         task = self.held(task_id)
         self.forget(task_id, task, never_again)
         self.owe(task.owner, terminal, requirement, cause)
+        self.note_ended(task_id, task, terminal, cause)
+
+    def note_ended(self, task_id: bytes, task: TaskBook, terminal: Message, cause: str = "") -> None:
+        """If the task is a node, others may depend on how it has ended."""
+        if task.graph:
+            self.ended.append((task_id, terminal, cause))
 
     def forget(self, task_id: bytes, task: TaskBook, never_again: str) -> None:
         """The task is over, whatever becomes of its owner."""
@@ -232,8 +248,26 @@ class Books:
             self.doubt(task, task.holder)
         self.release(task_id, task)
         task.stage = "unclear"
+        if task.graph:
+            self.give_up_graph(self.graphs[task.graph])
         for due in self.dues.about(task.message):
             self.dues.late(due)
+
+    def has_failed(self, task: TaskBook) -> bool:
+        """Whether it is a node of a graph in which another has failed."""
+        return task.graph in self.graphs and self.graphs[task.graph].failed is not None
+
+    def give_up_graph(self, graph: GraphBook) -> None:
+        """The same of a whole graph."""
+        if graph.stage == "unclear":
+            return
+        graph.stage = "unclear"
+        for task_id in (graph.message.task_id, *(node.task_id for node in graph.message.graph)):
+            for due in self.dues.by_task.get(task_id, ()):
+                self.dues.late(due)
+            task = self.task(task_id)
+            if task is not None and task.graph == graph.message.task_id and task.stage == "held":
+                self.give_up(task_id, task)
 
     def doubt(self, task: TaskBook, worker: str) -> None:
         """In the scheduler's eyes the task may have a place there."""
@@ -247,8 +281,17 @@ class Books:
             task.places = tuple(name for name in task.places if name != worker)
             self.peer(worker).doubts -= 1
 
+    def make_ready(self, task_id: bytes, message: Task) -> None:
+        """All that a node depends on has succeeded: this is what its worker is to be sent."""
+        task = self.held(task_id)
+        task.message, task.ready = message, True
+        self._wait(task_id, task, "S12.4")
+
     def _wait(self, task_id: bytes, task: TaskBook, requirement: str) -> None:
         task.waits_by = requirement
+        if task.spared is not None:
+            self.end(task_id, task.spared, "S12.9", never_again="S12.9")
+            return
         if any(peer.unseen and peer.serves for peer in self.peers.values()):
             task.doubtful = True
         if not task.doubtful and not task.message.capabilities:
@@ -275,6 +318,11 @@ class Books:
                 self._lose_holder(task_id, self.held(task_id))
             elif task.owner == name and task.stage == "held":
                 self._lose_owner(task_id, self.held(task_id), silent=silent)
+        for graph_id, graph in self.graphs.items():
+            if graph.owner == name and graph.stage == "held":
+                graph.stage = "over"
+                if silent:
+                    self.owe(name, TaskCancelConfirm(graph_id, NOT_FOUND), "S12.18")
         self.lost.pop(name, None)
         self.lost[name] = None
         if len(self.lost) > REMEMBERED:
@@ -300,14 +348,18 @@ class Books:
             self._end_in_loss(task_id, task, TaskResult(task_id, TaskResultType.FAILED_WORKER_DIED), "S9.4")
         else:
             self._wait(task_id, task, "S9.3")
+            if task.graph and task.stage == "held":
+                self.may_have_died.append(task_id)
 
     def _end_in_loss(self, task_id: bytes, task: TaskBook, terminal: Message, requirement: str) -> None:
         """As `end`, in the one step that a loss is (S9.5)."""
         self.forget(task_id, task, requirement)
         self.dues.add(Due(task.owner, terminal, requirement, task.owner, step=True))
+        self.note_ended(task_id, task, terminal)
 
     def _lose_owner(self, task_id: bytes, task: TaskBook, *, silent: bool) -> None:
-        requirement = self.look(task.owner).lost_by("S9.7")
+        requirement = self.look(task.owner).lost_by("S12.18" if task.graph and not task.ready else "S9.7")
+        task.graph = b""
         if not task.holder:
             self.forget(task_id, task, requirement)
         else:
@@ -331,7 +383,8 @@ class Books:
                 self.owe(name, SHUTDOWN, "S9.10")
         for task_id, task in list(self.tasks.items()):
             if task.stage == "held" and not task.holder and not task.doubtful:
-                self.end(task_id, TaskCancelConfirm(task_id, CANCELED), "S9.10", never_again="S9.10")
+                requirement = "S9.10" if task.ready else "S12.18"
+                self.end(task_id, TaskCancelConfirm(task_id, CANCELED), requirement, never_again=requirement)
 
     def close_unsaid(self) -> None:
         """It has begun a shutdown that a client has asked for, and has not said so."""
@@ -348,7 +401,10 @@ class Books:
         for task_id, task in list(self.tasks.items()):
             if task.stage == "held" and not task.holder:
                 self.waiting.pop(task_id, None)
-                self._wait(task_id, self.held(task_id), task.waits_by)
+                if task.graph:
+                    self.give_up(task_id, self.held(task_id))
+                else:
+                    self._wait(task_id, self.held(task_id), task.waits_by)
 
     # --- places (S9.9)
 
@@ -359,9 +415,17 @@ class Books:
         if not self.waiting or self.may_be_closing():
             return 0
         room = sum(peer.room for peer in self.peers.values() if peer.sure or not surely)
+        room = max(0, room - self._unclear_nodes())
         if not surely or not room:
             return min(len(self.waiting), room)
         return min(sum(not self.refusals(self.tasks[task_id]) for task_id in self.waiting), room)
+
+    def _unclear_nodes(self) -> int:
+        """How many tasks of graphs may wait, or hold places, that nobody knows of."""
+        nodes = [
+            node.task_id for graph in self.graphs.values() if graph.stage == "unclear" for node in graph.message.graph
+        ]
+        return sum(task_id in self.tasks and self.tasks[task_id].stage == "unclear" for task_id in nodes)
 
     def left_waiting(self, echoed: str) -> int:
         """How many tasks should have been placed before this echo, since it was the peer that made it possible."""

@@ -8,11 +8,11 @@ Entries are equal if the same may follow: what only decides by which requirement
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import TypeVar
 
-from rescind.messages import Message, Task
+from rescind.messages import GraphTask, Message, Task
 from rescind_conformance.judge.scheduler_dues import Effect
 
 T = TypeVar("T")
@@ -51,8 +51,6 @@ class PeerBook:
     """How many tasks it holds."""
     doubts: int = 0
     """How many more it may hold, in the scheduler's eyes."""
-    graphs: bool = False
-    """It was given tasks of graphs: how many it holds is not known."""
 
     def lost_by(self, requirement: str) -> str:
         """By which requirement it is treated as lost: this one, unless its good-bye had to be understood first."""
@@ -74,7 +72,7 @@ class PeerBook:
     @property
     def room(self) -> int:
         """How many more tasks it can be given for certain, if it is registered."""
-        return max(0, self.queue_size - self.load - self.doubts) if self.serves and not self.graphs else 0
+        return max(0, self.queue_size - self.load - self.doubts) if self.serves else 0
 
 
 @dataclass(slots=True)
@@ -121,6 +119,14 @@ class TaskBook:
     """What is broken if it is dispatched when it is over."""
     places: tuple[str, ...] = ()
     """Workers at which it may count as held though it is not."""
+    graph: bytes = b""
+    """The graph that it is a node of."""
+    ready: bool = True
+    """It is no node that waits for others."""
+    asked_force: bool | None = None
+    """The force of the last cancel of the node, by its owner or by what follows from others."""
+    spared: Message | None = None
+    """What the node ends with if it comes back from its worker: it is not needed any more."""
     tempting: dict[tuple[str, Effect], str] = field(default_factory=dict, compare=False)
     """Effects of what was dropped, by whom they would be sent to ("": any worker); and the requirement."""
 
@@ -129,6 +135,31 @@ class TaskBook:
         task = TaskBook(*_TASK(self))
         task.tempting = dict(self.tempting)
         return task
+
+
+@dataclass(slots=True)
+class GraphBook:
+    """A graph that a client has submitted."""
+
+    owner: str
+    message: GraphTask
+    stage: str = "held"
+    """"held", "over" or "unclear", as of a task."""
+    open: dict[bytes, None] = field(default_factory=dict)
+    """Its nodes that have not ended."""
+    results: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
+    """The payloads of those that succeeded."""
+    replaced: bool = False
+    """Its id was used again since, for a task (M5)."""
+    asked: bool = False
+    """A round of the whole graph is open."""
+    canceled: bool = False
+    failed: int | None = None
+    """What the first node that failed ended with."""
+
+    def copy(self) -> GraphBook:
+        """A copy."""
+        return replace(self, open=dict(self.open), results=dict(self.results))
 
 
 _PEER = attrgetter(*(each.name for each in fields(PeerBook)))

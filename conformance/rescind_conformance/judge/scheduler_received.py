@@ -25,9 +25,10 @@ from rescind.messages import (
     WorkerDisconnectNotification,
     WorkerHeartbeat,
 )
+from rescind_conformance.judge import scheduler_graphs as graphs
 from rescind_conformance.judge.scheduler_books import CANCEL_FAILED, CANCELED, NOT_FOUND, SHUTDOWN, Books
 from rescind_conformance.judge.scheduler_dues import Effect, effect_of
-from rescind_conformance.judge.scheduler_entries import PeerBook, TaskBook
+from rescind_conformance.judge.scheduler_entries import GraphBook, PeerBook, TaskBook
 
 DISPATCH = ("", effect_of(Task(b"")))
 """What a dropped message may tempt to: a Task to any worker."""
@@ -41,8 +42,6 @@ def receive(books: Books, sender: str, message: Message) -> None:
             _on_task(books, sender, peer, message)
         case GraphTask():
             _on_graph(books, sender, peer, message)
-        case TaskCancel(task_id) if task_id in books.graphs:
-            books.owe(sender, TaskCancelConfirm(task_id, NOT_FOUND), "S2.1", sender, optional=True)
         case TaskCancel():
             _on_cancel(books, sender, peer, message)
         case TaskCancelConfirm(task_id, kind):
@@ -97,10 +96,11 @@ def _on_task(books: Books, sender: str, peer: PeerBook, message: Task) -> None:
         _tempt_worker(books, sender, peer, [task_id])
         return
     _speaks_as(peer, "client")
-    if task_id in books.graphs:
-        books.graphs[task_id] = ("", b"")
-        return
     peer.role = peer.role or "client"
+    graph = books.graphs.get(task_id)
+    if graph is not None and graph.stage != "over" and not peer.lost:
+        _on_task_under_id_of_graph(books, sender, peer, graph, message)
+        return
     if task is not None and task.doubtful and task.owner != sender and not _is(books.look(task.owner), "client"):
         books.give_up(task_id, task)  # whether it is held at all, nobody knows
     if task is not None and task.stage == "unclear":
@@ -128,28 +128,60 @@ def _on_task(books: Books, sender: str, peer: PeerBook, message: Task) -> None:
         books.submit(sender, message)
 
 
-def _on_graph(books: Books, sender: str, peer: PeerBook, message: GraphTask) -> None:
-    """Under an id that is in use it is dropped or refused; otherwise this version does not define what comes."""
-    task = books.task(message.task_id)
-    held = task is not None and task.stage in ("held", "abandoned")
+def _on_task_under_id_of_graph(books: Books, sender: str, peer: PeerBook, graph: GraphBook, message: Task) -> None:
     refusal = TaskCancelConfirm(message.task_id, NOT_FOUND)
-    new = [one for one in (message.task_id, *(node.task_id for node in message.graph)) if one not in books.tasks]
+    if peer.vague and graph.owner != sender:
+        books.owe(sender, refusal, "S1.3", sender, optional=True)
+    elif graph.stage == "unclear" or graphs.is_unclear(books, graph.message):
+        books.owe(sender, refusal, "S1.3", sender, optional=True)
+        books.give_up_graph(graph)
+        if message.task_id not in books.tasks:
+            books.give_up(message.task_id, books.open(sender, message))
+    elif graph.owner != sender:
+        books.owe(sender, refusal, "S1.3", sender)
+        books.dropped.setdefault(message.task_id, "S1.3")
+    else:
+        books.dropped.setdefault(message.task_id, "S1.4")
+
+
+def _on_graph(books: Books, sender: str, peer: PeerBook, message: GraphTask) -> None:
+    """It is dropped, refused or accepted as a whole."""
+    task_id, task = message.task_id, books.task(message.task_id)
+    new = [one for one in (task_id, *(node.task_id for node in message.graph)) if one not in books.tasks]
     if _is(peer, "worker"):
-        _tempt_worker(books, sender, peer, [*new, message.task_id])
+        _tempt_worker(books, sender, peer, [*new, task_id])
         return
     _speaks_as(peer, "client")
     peer.role = peer.role or "client"
     if peer.lost and not peer.vague:
         books.dropped |= dict.fromkeys(new, "S9.8")
-        books.owe(sender, refusal, "S9.8", sender, optional=True)
-    elif task is not None and held and task.owner == sender:
+        graphs.refuse(books, sender, message, peer.lost_by("S9.8"))
+    elif graphs.holds(books, sender, task_id) and not (peer.vague or (task is not None and task.doubtful)):
         books.dropped |= dict.fromkeys(new, "S1.4")
-        task.tempting[sender, effect_of(refusal)] = "S1.4"
-    elif held or books.closing:
+        if task is not None:
+            task.tempting[sender, effect_of(TaskCancelConfirm(task_id, NOT_FOUND))] = "S1.4"
+    elif peer.vague or graphs.is_unclear(books, message):
+        graphs.take_for_unclear(books, sender, message)
+    elif graphs.in_use(books, task_id) or books.closing:
         books.dropped |= dict.fromkeys(new, "S1.3")
-        books.owe(sender, refusal, "S1.3", sender, optional=peer.vague)
+        graphs.refuse(books, sender, message, "S1.3")
+    elif not graphs.can_run(message) or any(graphs.in_use(books, node.task_id) for node in message.graph):
+        books.dropped |= dict.fromkeys(new, "S12.1")
+        graphs.refuse(books, sender, message, "S12.1")
     else:
-        books.graphs |= {one: (sender, message.task_id) for one in (*new, message.task_id) if one not in books.graphs}
+        graphs.submit(books, sender, message)
+
+
+def _on_cancel_of_graph(books: Books, sender: str, peer: PeerBook, graph: GraphBook, message: TaskCancel) -> None:
+    if graph.stage == "unclear" or (graph.owner == sender and (peer.vague or peer.role == "worker")):
+        books.give_up_graph(graph)
+        books.owe(sender, TaskCancelConfirm(message.task_id, NOT_FOUND), "S12.15", sender, optional=True)
+    elif graph.owner == sender and graph.stage == "held":
+        graphs.cancel(books, graph, message)
+    else:
+        requirement = peer.lost_by("S9.8") if peer.lost else "S12.15"
+        unsure = peer.vague or peer.role == "worker"
+        books.owe(sender, TaskCancelConfirm(message.task_id, NOT_FOUND), requirement, sender, optional=unsure)
 
 
 def _on_cancel(books: Books, sender: str, peer: PeerBook, message: TaskCancel) -> None:
@@ -160,15 +192,19 @@ def _on_cancel(books: Books, sender: str, peer: PeerBook, message: TaskCancel) -
         _tempt_worker(books, sender, peer, [task_id])
         if task is not None:
             task.tempting |= _effects_of_cancel(task, message, "S9.6" if peer.lost else "S11.3")
+    elif task_id in books.graphs and (task is None or (task.stage == "over" and not books.graphs[task_id].replaced)):
+        _on_cancel_of_graph(books, sender, peer, books.graphs[task_id], message)
     elif task is not None and task.owner == sender and task.stage in ("held", "unclear"):
         if peer.vague or peer.role == "worker":
             books.give_up(task_id, task)
         if task.stage == "held":
-            _on_owners_cancel(books, task_id, task, message)
+            graphs.on_owners_cancel(books, task_id, task, message)
     else:
         unsure = peer.vague or peer.role == "worker" or (task is not None and task.stage == "unclear")
         known = task is not None and task.stage != "over"
-        requirement = peer.lost_by("S9.8") if peer.lost else "S2.2" if known else "S2.1"
+        of_graph = task is not None and task.graph and books.graphs[task.graph].stage == "held"
+        requirement = "S12.15" if of_graph else "S2.2" if known else "S2.1"
+        requirement = peer.lost_by("S9.8") if peer.lost else requirement
         books.owe(sender, not_found, requirement, sender, optional=unsure)
         if task is not None and task.stage == "held":
             task.tempting |= _effects_of_cancel(task, message, "S2.2")
@@ -178,35 +214,7 @@ def _on_cancel(books: Books, sender: str, peer: PeerBook, message: TaskCancel) -
 
 def _effects_of_cancel(task: TaskBook, message: TaskCancel, requirement: str) -> dict[tuple[str, Effect], str]:
     """What a TaskCancel of somebody who does not own the task must not do."""
-    effects = [(task.holder, effect_of(message))]
-    effects += [(task.owner, effect_of(said)) for said in (TaskCancelConfirm(b"", CANCELED), TaskResult(b""))]
-    return dict.fromkeys(effects, requirement)
-
-
-def _on_owners_cancel(books: Books, task_id: bytes, task: TaskBook, message: TaskCancel) -> None:
-    """Of a task that is held."""
-    if task.doubtful:
-        task.asked_in_doubt = True
-    elif not task.holder:
-        canceled = TaskCancelConfirm(task_id, CANCELED)
-        books.end(task_id, canceled, "S3.1", cause=task.owner, never_again="S3.1")
-    elif not task.round:
-        for tempting in _effects_of_cancel(task, message, ""):
-            task.tempting.pop(tempting, None)
-        task.tempting.pop((task.owner, effect_of(TaskCancelConfirm(b"", CANCEL_FAILED))), None)
-        books.owe(task.holder, message, "S4.3" if task.refused else "S4.1", task.owner)
-        task.round, task.forced, task.asked = "owner", message.force, 1
-    else:
-        moving = task.round == "move"
-        if message.force and not task.forced:
-            books.owe(task.holder, message, "S7.5" if moving else "S6.2", task.owner)
-            task.asked += 1
-        else:
-            task.tempting[task.holder, effect_of(message)] = "S7.6" if moving else "S6.1"
-        if not moving:
-            task.tempting[task.owner, effect_of(TaskCancelConfirm(b"", CANCEL_FAILED))] = "S6.1"
-        task.taken_over = task.taken_over or moving
-        task.round, task.forced = "owner", task.forced or message.force
+    return dict.fromkeys(graphs.effects_of_cancel(task, message), requirement)
 
 
 def _on_answer(books: Books, sender: str, peer: PeerBook, task_id: bytes, message: Message, kind: int | None) -> None:
@@ -288,7 +296,7 @@ def _on_confirm(books: Books, holder: str, task_id: bytes, task: TaskBook, messa
     elif task.round == "move":
         books.give_back(task_id, task)
         task.tempting[to_owner] = "S7.2"
-        if books.closing:
+        if books.closing and task.stage == "held":
             canceled = TaskCancelConfirm(task_id, CANCELED)
             books.end(task_id, canceled, "S9.10", cause=holder, never_again="S9.10")
     else:

@@ -15,9 +15,12 @@ from rescind.messages import (
 )
 from rescind_conformance.judge.scheduler_books import CANCEL_FAILED, CANCELED, NOT_FOUND
 from rescind_conformance.judge.scheduler_dues import Due, effect_of
-from rescind_conformance.judge.scheduler_entries import PeerBook, TaskBook
+from rescind_conformance.judge.scheduler_entries import GraphBook, PeerBook, TaskBook
 from rescind_conformance.judge.scheduler_findings import Findings
+from rescind_conformance.judge.scheduler_graphs import ENDS, refused, still_due_before
 from rescind_conformance.judge.scheduler_received import DISPATCH
+
+DIED = TaskResultType.FAILED_WORKER_DIED
 
 
 class TaskRules(Findings):
@@ -72,10 +75,17 @@ class TaskRules(Findings):
             self._break("S9.10", f"{said}, though it is shutting down")
         elif peer.role != "worker" and not peer.vague:
             self._break("S11.3" if peer.role else "S8.2", f"{said}, though {to} is no worker")
+        elif not task.ready:
+            self._break("S12.4", f"{said}, though not all that it depends on has succeeded")
+            books.give_up(task_id, task)
+            books.doubt(task, to)
+            return
         elif peer.load >= peer.queue_size:
             self._break("S8.2", f"{said}, though {to} holds {peer.load} tasks and its queue size is {peer.queue_size}")
         elif message != task.message:
-            self._break(_changed(task.message), f"{said}, with other fields than it was submitted with")
+            again = "S12.16" if task.last_holder else "S12.5"
+            changed = again if task.graph else _changed(task.message)
+            self._break(changed, f"{said}, with other fields than it was submitted with")
         elif task_id in books.overtaken:
             self._overtaken(said)
         books.accept(task)
@@ -115,7 +125,7 @@ class TaskRules(Findings):
             self._break(tempted or "S9.7", f"{said}, though its owner is lost and it was cancelled with force")
         elif not task.round:
             if force:
-                self._unasked(task, tempted, said)
+                self._unasked(task, tempted or ("S12.8" if books.has_failed(task) else None), said)
             task.round, task.asked = "move", 1
         elif force and task.round == "move":
             self._unasked(task, tempted, said)
@@ -134,8 +144,9 @@ class TaskRules(Findings):
         task = books.task(task_id)
         owed = books.dues.owed(to, message)
         due = books.dues.take(to, message)
-        if task_id in books.graphs:
-            self._on_told_of_graph(to, task_id, kind, said)
+        graph = books.graphs.get(task_id)
+        if graph is not None and (task is None or (task.stage == "over" and not graph.replaced)):
+            self._on_told_of_graph(to, graph, message, due, said)
             return
         if due is not None:
             if owed and owed[0] is not due and not due.optional:
@@ -165,15 +176,30 @@ class TaskRules(Findings):
         else:
             self._on_owner_told_again(task_id, task, message, said, kind)
 
-    def _on_told_of_graph(self, to: str, task_id: bytes, kind: int | None, said: str) -> None:
-        graphs = self._books.graphs
-        owner, graph = graphs[task_id]
-        if kind != NOT_FOUND:
-            if owner not in ("", to) and task_id not in self._books.tasks:
-                self._break("S2.4", f"{said}, which did not submit it")
-        elif owner == to and graph == task_id:
-            for one in [one for one, of in graphs.items() if of == (owner, graph)]:
-                del graphs[one]  # it is refused
+    def _on_told_of_graph(self, to: str, graph: GraphBook, message: Message, due: Due | None, said: str) -> None:
+        books = self._books
+        owed = books.dues.owed(to, message)
+        if due is None and graph.stage != "unclear":
+            refusal = _kind_of_confirm(message) == CANCEL_FAILED
+            lost = books.look(to).lost
+            wanted = (
+                "S2.4" if to != graph.owner else owed[0].requirement if owed else "S12.13" if refusal else ENDS[lost]
+            )
+            self._break(self._reacts(to) or wanted, f"{said}, for which there is no reason")
+            if to == graph.owner:
+                books.give_up_graph(graph)
+        if due is None:
+            return
+        if due.message != message and not due.optional:
+            self._break(due.requirement, f"{said}, not {self._words(due.message)}")
+        if due.refuses:
+            refused(books, graph)
+        before = still_due_before(books, graph, due) if due.message == message and to == graph.owner else None
+        last = _kind_of_confirm(message) != CANCEL_FAILED
+        if before is not None and last and not due.optional:
+            wanted = due.requirement if due.requirement in ENDS else "S12.2"
+            self._break(wanted, f"{said} before {self._words(before.message)}")
+            books.dues.late(before)
 
     def _discharge(self, to: str, task_id: bytes, task: TaskBook | None, message: Message, due: Due) -> None:
         """What was due, or allowed."""
@@ -181,6 +207,10 @@ class TaskRules(Findings):
         own = isinstance(due.message, TaskResult) and due.requirement == "S9.4"
         if own and _kind(message) != _kind(due.message):
             self._break("S9.4", f"sends {to} {self._words(message)}, not {self._words(due.message)}")
+        elif due.requirement == "S12.9" and task is not None and task.losses and _kind(message) == DIED:
+            pass  # it came back from a lost worker, and may not run again: S9.3
+        elif due.requirement.startswith("S12.") and due.message != message:
+            self._break(due.requirement, f"sends {to} {self._words(message)}, with other fields than it should have")
         elif not own and due.message != message:
             said = f"sends {to} {self._words(message)}, other than the holder has sent it"
             self._break(_changed(due.message), said)
@@ -188,6 +218,9 @@ class TaskRules(Findings):
             return
         if not due.refuses:
             self._note_terminal(to, task, message, _kind_of_confirm(message))
+        elif task.stage == "held" and task.graph:
+            refused(books, books.graphs[task.graph])
+            task.terminal = message
         elif task.stage == "held":
             again = task.never_again
             books.forget(task_id, task, again)
@@ -228,6 +261,10 @@ class TaskRules(Findings):
         if task.doubtful or (died and task.waits_by == "S9.3" and not task.holder):
             books.forget(task_id, task, "S1.2")
             task.terminal = message
+            books.note_ended(task_id, task, message)
+            for due in books.dues.by_task.get(task.graph, ()):
+                if due.requirement == "S12.13":
+                    books.dues.excuse(due)  # it has decided that in the step of the loss
             return
         asks = books.cancels_due(task)
         if kind == CANCEL_FAILED:
@@ -240,6 +277,8 @@ class TaskRules(Findings):
             denied = kind == CANCELED and books.refused_to_close
             waits = "S9.3" if task.waits_by == "S9.3" else "S11.6" if denied else "S1.1"
             requirement = "S7.2" if task.round == "move" else unasked if task.holder else waits
+        if task.graph and not task.holder and kind != CANCEL_FAILED:
+            requirement = "S12.10" if kind is not None else "S12.8" if books.has_failed(task) else requirement
         concerned = (task.owner, task.holder)
         wanted = tempted or self._reacts(*concerned) or self._disturbed_by(*concerned) or requirement
         self._break(wanted, f"{said}, for which there is no reason")
@@ -258,7 +297,7 @@ class TaskRules(Findings):
             self._break(tempted or default, f"{said} after the terminal message {self._words(task.terminal)}")
         elif not owed:
             self._break(tempted or books.look(task.owner).lost_by("S9.7"), f"{said}, though {self._fate(task)}")
-        elif owed[0].requirement == "S9.10" and task.losses and _kind(message) == TaskResultType.FAILED_WORKER_DIED:
+        elif owed[0].requirement in ("S9.10", "S12.9") and task.losses and _kind(message) == DIED:
             books.dues.remove(owed[0])
             task.terminal = message  # it may not run again, since nothing does: S9.3
         else:

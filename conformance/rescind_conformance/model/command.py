@@ -102,6 +102,8 @@ def _chosen(known: list[Configuration], names: list[str], *, large: bool, broken
     for name in names:
         if name not in by_name:
             fail(f"unknown configuration {name!r}; there are: {', '.join(by_name)}")
+    if names and (large or broken):
+        fail("give names, or --large or --broken")
     if names:
         return [by_name[name] for name in dict.fromkeys(names)]
     if large or broken:

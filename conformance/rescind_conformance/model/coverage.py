@@ -24,11 +24,17 @@ FAULTS: Final = (
 )
 """What may go wrong, and with whom."""
 
+OF_NODES: Final = frozenset(
+    {("scheduler", "waiting", event) for event in ("ready", "skip", "cancel", "cancel, force", "owner lost", "close")}
+    | {("scheduler", "queued", "skip")}
+)
+"""The model leaves graphs out."""
 NEVER: Final = frozenset(
     {
         ("scheduler", "forcing", "cancelFailed"),
         ("worker", "ending", "cancel"),
         ("worker", "ending", "cancel, force"),
+        *OF_NODES,
     }
 )
 """Rows that nobody takes while all keep to SPEC.md; README.md says why."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 Said = tuple[str | int, ...]
 """A message, or an event, as the model has it: its name, then the task or the word that it says."""
@@ -21,7 +21,7 @@ class Step:
     """One record of a run."""
 
     position: int
-    """Counts the records of the run as it was recorded, from 1: the line in a trace file."""
+    """Counts the records of the run as it was recorded, from 1: the line in a trace file. 0 of what nobody saw."""
     kind: str
     """ "from", "to" or "event", as Trace.tla says."""
     peer: str
@@ -65,6 +65,8 @@ class Run:
     """How many records of heartbeats and echoes stand for one: nothing had happened since the ones before."""
     cut: str = ""
     """Why the run is held against the model only up to some record, "" if it is to its end."""
+    may_have_happened: tuple[tuple[Step, ...], ...] = ()
+    """Events that nobody has seen, if there were any: each of these is some that happen in their order, or begin to."""
     exits: bool = False
     """Whether the scheduler's end is in it: all that it sent was seen, by those who heard it out."""
 
@@ -72,6 +74,13 @@ class Run:
     def length(self) -> int:
         """How many records are held against the model."""
         return sum(len(lane.steps) for lane in self.lanes)
+
+    @property
+    def has_graphs(self) -> bool:
+        """Whether a client submits a graph, which the model leaves out."""
+        return any(
+            step.said[0] == "GraphTask" and step.peer.startswith("C") for lane in self.lanes for step in lane.steps
+        )
 
     def allow_any_limit_of_losses(self) -> None:
         """Of another scheduler it is not known after how many losses it gives a task up (S9.4)."""
@@ -83,6 +92,13 @@ class Run:
         )
         # Beyond what there is in the run a limit makes no difference.
         self.losses = frozenset(range(1, min(_MOST_LOSSES, losses + 1) + 1))
+
+    def with_what_nobody_saw(self) -> Run:
+        """The same, with the events that may have happened."""
+        run = replace(self, lanes=[*self.lanes, *(Lane(list(steps)) for steps in self.may_have_happened)])
+        if self.losses != LOSSES:
+            run.allow_any_limit_of_losses()  # there may be more of them
+        return run
 
     def at(self, position: int) -> Step | None:
         """The first record with a position, None if there is none."""

@@ -19,7 +19,7 @@ from rescind_conformance.model.system_rows import paths_to_rows
 from rescind_conformance.model.system_runs import Run, RunMaker, unfit
 from rescind_conformance.model.system_scenarios import DRAWN, ROWS_FROM
 from rescind_conformance.model.system_validation import Validation, validate_runs
-from rescind_conformance.model.tlc import CannotCheck
+from rescind_conformance.model.tlc import CannotCheck, find_jar, find_java
 
 RUNS = 12
 """Of each scenario, unless told otherwise."""
@@ -65,6 +65,8 @@ def behaviours_command(
     drawn: list[Run] = []
     try:
         directory = model_directory()
+        find_java()  # what is missing is told before anything is drawn
+        find_jar()
         makers = [RunMaker(scenario) for name, scenario in chosen.items() if name not in left_out]
         with Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from rescind.client_machine import ClientMachine
 from rescind.client_table import FutureInput
 from rescind.messages import TaskResult
-from rescind.scheduler_machine import SchedulerMachine, _TaskRecord
+from rescind.scheduler_machine import SchedulerMachine
 from rescind.scheduler_table import TaskInput
+from rescind.scheduler_tasks import TaskRecord
 from rescind.worker_machine import WorkerMachine, _Assignment
 from rescind.worker_table import AssignmentInput
 from rescind_conformance.explorer.cast import Bench, Cast
@@ -39,7 +40,7 @@ class _Watch:
         taken = self.taken
 
         class Scheduler(SchedulerMachine):
-            def _apply(self, task: _TaskRecord, given: TaskInput, frame: bytes | None = None) -> None:
+            def _apply(self, task: TaskRecord, given: TaskInput, frame: bytes | None = None) -> None:
                 taken.append(("scheduler", task.state.value, given.value))
                 super()._apply(task, given, frame)
 

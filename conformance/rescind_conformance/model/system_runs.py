@@ -67,7 +67,7 @@ def unfit(scenario: Scenario) -> str | None:
     if len(tasks) != len(set(tasks)):
         return "a task id is used twice, which the model leaves out"
     for plan in scenario.clients:
-        said = plan.script if isinstance(plan, RawPlan) else ()
+        said = plan.script if isinstance(plan, RawPlan) else () if plan.graph is None else (plan.graph,)
         foreign = [message for message in said if not isinstance(message, Task | TaskCancel | ClientHeartbeat)]
         if foreign:
             return f"a client sends a {type(foreign[0]).__name__} by itself, which the model leaves out"

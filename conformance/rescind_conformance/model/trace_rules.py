@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from rescind_conformance.model.recorded_run import Said
 
+ECHOES = ("ClientHeartbeatEcho", "WorkerHeartbeatEcho")
 _ROUND = ("canceling", "escalated", "forcing")
 ROW_RULES: Mapping[tuple[str, str], str] = {
     ("queued", "dispatch"): "S9.9",
@@ -71,10 +72,30 @@ class View:
     """Workers that have sent a TaskCancel, and the task."""
     has_refused_to_close: bool = False
     """A client has asked for a shutdown and was refused."""
+    heard: tuple[tuple[str, Said], ...] = ()
+    """What came so far about tasks: from whom, and what."""
+    told: tuple[tuple[str, Said], ...] = ()
+    """What was sent about tasks, and echoes: to whom, and what."""
 
     def task(self, said: Said) -> TaskView:
         """The task that a message is about."""
         return self.tasks.get(str(said[1]), TaskView()) if len(said) > 1 else TaskView()
+
+    def is_first_heartbeat_of(self, peer: str) -> bool:
+        """Whether the echo that it waits for is its first."""
+        return peer in self.owed and not any(self.count_told(peer, echo) for echo in ECHOES)
+
+    def who_said(self, said: Said) -> set[str]:
+        """Whose message this is."""
+        return {peer for peer, each in self.heard if each == said}
+
+    def count_heard(self, peer: str, *words: str) -> int:
+        """How many messages of a peer begin so."""
+        return sum(peer == sender and said[: len(words)] == words for sender, said in self.heard)
+
+    def count_told(self, peer: str, *words: str) -> int:
+        """How many messages to a peer begin so."""
+        return sum(peer == receiver and said[: len(words)] == words for receiver, said in self.told)
 
 
 def rule_of_missing(cause: Said, sender: str, missing: Said, event: str, view: View) -> str:
@@ -115,7 +136,7 @@ def rule_of_unexplained(sent: Said, receiver: str, view: View) -> str:
         case "Task":
             return _of_task(sent, task, receiver, view)
         case "TaskCancel":
-            return _of_cancel(sent, task, receiver)
+            return _of_cancel(sent, task, receiver, view)
         case "TaskCancelConfirm" | "TaskResult":
             return _of_answer(sent, task, receiver, view)
         case "ClientHeartbeatEcho" | "WorkerHeartbeatEcho":
@@ -128,27 +149,41 @@ def rule_of_unexplained(sent: Said, receiver: str, view: View) -> str:
             return "S9.8" if view.peers.get(receiver) == "lost" else "S11.6"
         case "ClientShutdownResponse":
             return "S11.3"
+        case "ClientDisconnect" if sent[1] == "disconnect" and view.is_first_heartbeat_of(receiver):
+            return "S10.1"
         case "ClientDisconnect" if receiver.startswith("C"):
-            return "S9.8"
+            return "S9.8" if view.peers.get(receiver) == "lost" else "S9.1"
         case "ClientDisconnect" if sent[1] == "shutdown" and view.peers.get(receiver) not in ("lost", "told"):
             return "S11.6" if view.has_refused_to_close else "S9.10"
         case "ClientDisconnect":
-            return "S9.6"
+            return "S9.6" if view.peers.get(receiver) in ("lost", "told") else "S9.1"
         case _:
             return "M3"
 
 
 def _of_task(sent: Said, task: TaskView, receiver: str, view: View) -> str:
+    if receiver.startswith("C"):
+        return "S11.3"
     if view.peers.get(receiver) in ("lost", "told"):
         return "S9.6"
+    if task.state == "new":
+        return _of_no_task(sent, view)
     if task.state == "queued" and view.mode == "open" and is_altered(sent, view):
         return _of_content(sent, task, view)
     if task.state == "queued":
         return "S9.10" if view.mode != "open" else "S8.2"
-    # What was never accepted came from one who may not submit.
-    return {"abandoned": "S9.7", "ended": "S1.2", "new": "S11.3"}.get(
-        task.state, "S7.8" if task.state in _ROUND else "S8.2"
-    )
+    return {"abandoned": "S9.7", "ended": "S1.2"}.get(task.state, "S7.8" if task.state in _ROUND else "S8.2")
+
+
+def _of_no_task(sent: Said, view: View) -> str:
+    """What a worker is told of a task that was never accepted."""
+    senders = {peer for peer, name, _ in view.submitted if name == sent[1]}
+    if not senders:
+        return "M5"
+    clients = {peer for peer in senders if peer.startswith("C")}
+    if not clients:
+        return "S11.3"
+    return "S9.8" if all(view.peers.get(peer) == "lost" for peer in clients) else "S1.2"  # it was refused
 
 
 def is_altered(sent: Said, view: View) -> bool:
@@ -166,8 +201,10 @@ def _of_content(sent: Said, task: TaskView, view: View) -> str:
     return "M6" if view.content[name].startswith(" type ") else "M4"
 
 
-def _of_cancel(sent: Said, task: TaskView, receiver: str) -> str:
-    if task.state in ("ended", "new"):
+def _of_cancel(sent: Said, task: TaskView, receiver: str, view: View) -> str:
+    if task.state == "new":
+        return _of_no_task(sent, view)
+    if task.state == "ended":
         return "S1.2"
     if task.state == "queued":
         return "S3.1"
@@ -193,10 +230,51 @@ def _of_answer(sent: Said, task: TaskView, receiver: str, view: View) -> str:
         return "S2.4"
     if task.state == "abandoned":
         return "S9.7"
+    others = view.who_said(sent) - {task.holder}
     if sent[0] == "TaskResult":
-        return "S8.1"
+        if others and all(peer.startswith("C") for peer in others):
+            return "S11.3"
+        return "S9.3" if sent[2] == "failedWorkerDied" and not others else "S8.1"
     if sent[2] == "cancelFailed":
-        return "S6.3" if task.state == "escalated" else "S7.2" if task.state == "rebalancing" else "S8.3"
+        return _of_refusal(sent, task, view)
     if task.state == "rebalancing":
         return "S7.2"
-    return "S4.4" if sent[2] == "canceled" and task.state in ("dispatched", *_ROUND) else "S2.1"
+    if task.state == "queued":
+        return _of_waiting(sent, task, others, view)
+    if sent[2] == "cancelNotFound" and view.count_heard(task.owner, "Task", str(sent[1])) > 1:
+        return "S1.4"
+    if others:
+        return "S11.3" if all(peer.startswith("C") for peer in others) else "S8.1"
+    if task.state == "dispatched" and view.who_said(sent):
+        return "S8.3"
+    return "S4.4" if sent[2] == "canceled" else "S4.2"
+
+
+def _of_refusal(sent: Said, task: TaskView, view: View) -> str:
+    """A `cancelFailed` to the owner of a task that is held."""
+    name = str(sent[1])
+    asked = view.count_heard(task.owner, "TaskCancel", name)
+    answered = view.count_told(task.owner, "TaskCancelConfirm", name)
+    # More than the owner was told of: one of them was not for it.
+    is_kept = view.count_heard(task.holder, *map(str, sent)) > view.count_told(task.owner, *map(str, sent))
+    if task.state == "escalated" or (task.state == "forcing" and is_kept):
+        return "S6.3"
+    if task.state == "rebalancing":
+        return "S7.2"
+    if task.state == "dispatched" and is_kept:
+        return "S7.2" if view.count_told(task.holder, "TaskCancel", name) > answered else "S8.3"
+    # Each TaskCancel that joined a round looks as if it were not answered.
+    joined = asked > answered if task.state == "dispatched" else asked > answered + 1
+    return "S6.1" if joined else "S4.2"
+
+
+def _of_waiting(sent: Said, task: TaskView, others: set[str], view: View) -> str:
+    """A terminal TaskCancelConfirm to the owner of a task that waits."""
+    name = str(sent[1])
+    if others:
+        return "S7.2"  # a move's
+    if sent[2] == "cancelNotFound" and view.count_heard(task.owner, "Task", name) > 1:
+        return "S1.4"
+    if any(view.count_told(peer, "Task", name) for peer, state in view.peers.items() if state in ("lost", "told")):
+        return "S9.3"
+    return "S11.6" if sent[2] == "canceled" and view.has_refused_to_close else "S1.1"

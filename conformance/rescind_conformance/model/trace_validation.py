@@ -13,7 +13,14 @@ from rescind_conformance.model.behaviour import Value, parse
 from rescind_conformance.model.configurations import HOLDS, Configuration
 from rescind_conformance.model.recorded_run import Run, Said, Step
 from rescind_conformance.model.tlc import CannotCheck, Show, Tlc
-from rescind_conformance.model.trace_rules import TaskView, View, is_altered, rule_of_missing, rule_of_unexplained
+from rescind_conformance.model.trace_rules import (
+    ECHOES,
+    TaskView,
+    View,
+    is_altered,
+    rule_of_missing,
+    rule_of_unexplained,
+)
 from rescind_conformance.model.trace_values import OTHER_ADDRESS
 
 MOST_STATES = 5_000
@@ -25,6 +32,7 @@ ACTIONS = (
     *("dispatch", "rebalance", "echo"),
 )
 """What a run can be made of: messages that the scheduler handles, events, and what it decides by itself."""
+_OF_TASKS = ("Task", "TaskCancel", "TaskCancelConfirm", "TaskResult")
 _MODULES = ("Tables", "Scheduler", "Trace")
 _CONFIGURATION = """\
 SPECIFICATION Spec
@@ -47,6 +55,8 @@ class Rejection:
     requirement: str
     """The requirement of SPEC.md that is broken."""
     text: str
+    beyond: bool = False
+    """It is not broken: the model's scheduler promises more than it asks for."""
 
 
 @dataclass(slots=True)
@@ -97,6 +107,23 @@ class Validator:
         `show` is called as `Tlc.check` does. Raises `CannotCheck`.
         """
         validated = [Validated(run) for run in runs]
+        self._decide(validated, [one.run for one in validated], show)
+        # Few runs need what nobody saw, and there are many orders to look at with it.
+        again = [one for one in _rejected(validated) if one.run.may_have_happened]
+        self._decide(again, [one.run.with_what_nobody_saw() for one in again], show)
+        # A search that was cut short may have been so behind the behaviour that explains the run.
+        rejected = _rejected(validated)
+        tried = [one.run.with_what_nobody_saw() for one in rejected]
+        reached: dict[int, tuple[Value, ...]] = {}
+        for words in self._check(tried, show, explain=True):
+            if words[0] == "reached":
+                reached[int(str(words[1])) - 1] = words
+        for number, (one, run) in enumerate(zip(rejected, tried, strict=True)):
+            one.rejection = _rejection(run, reached[number])
+        return validated
+
+    def _decide(self, validated: Sequence[Validated], runs: Sequence[Run], show: Show) -> None:
+        """Hold runs against the model; each is that of one of `validated`."""
         for words in self._check(runs, show, explain=False):
             one = validated[int(str(words[1])) - 1]
             if words[0] == "explained":
@@ -104,15 +131,6 @@ class Validator:
                 one.rows, one.actions = _taken(words[2])
             else:
                 one.undecided = True
-        # A search that was cut short may have been so behind the behaviour that explains the run.
-        rejected = [one for one in validated if not one.explained and not one.undecided]
-        reached: dict[int, tuple[Value, ...]] = {}
-        for words in self._check([one.run for one in rejected], show, explain=True):
-            if words[0] == "reached":
-                reached[int(str(words[1])) - 1] = words
-        for number, one in enumerate(rejected):
-            one.rejection = _rejection(one.run, reached[number])
-        return validated
 
     def stop(self) -> None:
         """End TLC if it runs."""
@@ -146,6 +164,10 @@ def module_of(runs: Sequence[Run]) -> str:
     return "\n".join(
         ["---- MODULE Recorded ----", "EXTENDS Trace", *definitions, f"RecordedRuns == <<{names}>>", "====", ""]
     )
+
+
+def _rejected(validated: Sequence[Validated]) -> list[Validated]:
+    return [one for one in validated if not one.explained and not one.undecided]
 
 
 def _taken(value: Value) -> tuple[set[tuple[str, str]], set[str]]:
@@ -196,7 +218,8 @@ def _rejection(run: Run, words: tuple[Value, ...]) -> Rejection:
         requirement = rule_of_unexplained(goal.said, goal.peer, view)
         if requirement == "S10.2" and not _dispatched_later(run, done, view):
             requirement = "S9.9"
-        return Rejection(goal, requirement, _why_not(goal, view))
+        beyond = requirement == "S10.2" and _is_of_others(goal.peer, view)
+        return Rejection(goal, requirement, _why_not(goal, view), beyond)
     if view.owed:
         return Rejection(following, "S10.1", f"before it, the echo to {', '.join(sorted(view.owed))}")
     if following.said == ("closed",) and view.mode == "open":
@@ -264,6 +287,12 @@ def _dispatched_later(run: Run, done: Sequence[int], view: View) -> bool:
     return any(step.kind == "to" and step.said[0] == "Task" and step.said[1] in waiting for step in left)
 
 
+def _is_of_others(client: str, view: View) -> bool:
+    """Whether nothing that waits is so by a message of this client, before whose echo it should have been placed."""
+    waiting = [task for task in view.tasks.values() if task.state == "queued"]
+    return client.startswith("C") and all(task.owner != client for task in waiting)
+
+
 def _why_not(goal: Step, view: View) -> str:
     task = view.task(goal.said)
     if goal.said[0] == "ClientShutdownResponse" and view.peers.get(goal.peer) != "lost":
@@ -272,11 +301,15 @@ def _why_not(goal: Step, view: View) -> str:
         return "the task was accepted with something else"
     if goal.said[-1] == OTHER_ADDRESS:
         return "echoes before it named another place for payloads, which does not change"
+    if len(goal.said) > 1 and task.state == "new" and goal.said[0] in _OF_TASKS:
+        return "the scheduler has accepted no such task"
     if len(goal.said) > 1 and task.owner:
         return f"the task is {task.state}" + (f" at {task.holder}" if task.holder != "nobody" else "")
-    if goal.peer in view.owed and str(goal.said[0])[0] == goal.peer[0]:
+    if goal.peer in view.owed and goal.said[0] in ECHOES and str(goal.said[0])[0] == goal.peer[0]:
         return "a task waits though a worker has room"
     known = f"{goal.peer} is {view.peers.get(goal.peer, 'nobody')}"
+    if goal.said == ("ClientDisconnect", "disconnect") and view.is_first_heartbeat_of(goal.peer):
+        return f"{known}, and has no echo to its heartbeat; one too many is only told so where there are limits (S11.5)"
     return f"{known}, and the scheduler is {view.mode}" if goal.said == ("ClientDisconnect", "shutdown") else known
 
 
@@ -305,6 +338,10 @@ def _view(s: Value, content: Value, explained: Sequence[Step]) -> View:
             if step.said[0] == "TaskCancel" and step.peer.startswith("W")
         ),
         any(step.said == ("ClientShutdownResponse", "refused") for step in explained),
+        tuple((step.peer, step.said) for step in came if step.said[0] in _OF_TASKS),
+        tuple(
+            (step.peer, step.said) for step in explained if step.kind == "to" and step.said[0] in (*_OF_TASKS, *ECHOES)
+        ),
     )
 
 

@@ -84,11 +84,27 @@ def own_run(name: str, records: Sequence[TraceRecord | TraceEvent]) -> Run | Non
 
 
 def seen_run(name: str, records: Sequence[TraceRecord | TraceEvent]) -> Run:
-    """A run as the peers have recorded it, in the order of one clock."""
-    seen = [one for one in enumerate(records, start=1) if isinstance(one[1], TraceRecord)]
+    """A run as the peers have recorded it, in the order of one clock; what the scheduler has recorded is left out.
+
+    None of them sees that the scheduler has lost one of them, or was asked to shut down.
+    """
+    seen = [
+        one
+        for one in enumerate(records, start=1)
+        if isinstance(one[1], TraceRecord) and (one[1].at or SCHEDULER) != SCHEDULER
+    ]
     run = _Reader(name, seen, outside=True).run()
     close_fenced_lanes(run)
+    shutdown = (EventKind.CLOSE_REQUESTED, EventKind.GRACE_OVER)
+    run.may_have_happened = (
+        *((_unseen(EventKind.PEER_LOST, peer),) for peer in run.peers),
+        tuple(_unseen(event) for event in shutdown),
+    )
     return run
+
+
+def _unseen(event: EventKind, peer: str = NOBODY) -> Step:
+    return Step(0, "event", peer, (str(event),), f"S: {event}")
 
 
 def case_run(name: str, trace: Sequence[Entry]) -> Run:

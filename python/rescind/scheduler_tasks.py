@@ -131,6 +131,8 @@ class SchedulerTasks:
 
     def _settle_graphs(self) -> None:
         """Carry on what the ends of nodes mean for others. A loop, since a chain of nodes may be long."""
+        if not (self._ended_nodes or self._changed_graphs):
+            return
         while self._ended_nodes:
             for about, consequence in settle(self._ended_nodes.popleft()):
                 if isinstance(consequence, tuple):

@@ -11,7 +11,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, NoReturn
 
@@ -30,13 +30,11 @@ from rescind.messages import (
     TaskResultType,
 )
 from rescind_conformance.benchmark.forms import FrameForm, Recogniser
-from rescind_conformance.benchmark.player import BATCH, SILENCE_SECONDS, Orders, PlayFailed, connect, serve
+from rescind_conformance.benchmark.player import BATCH, SILENCE_SECONDS, Orders, PlayFailed, answer, connect, serve
 from rescind_conformance.peers import new_routing_id
 
 RUN, HOLD = b"r", b"h"
 """The first byte of a task id: played workers answer the one with a result at once, and keep the other."""
-_FILL_BATCH = 1000
-"""Tasks sent between two fences where many are to be held."""
 _HEARTBEAT_SECONDS = 2.0
 _PACE_MILLISECONDS = 2
 """The longest wait between two looks at whether the next task is due."""
@@ -96,15 +94,19 @@ class Client:
         self._fence()
         return {"seconds": seconds, "answers": tasks}
 
-    def fill(self, tasks: int) -> dict[str, Any]:
-        """Submit tasks that are kept, by the subject or by a worker."""
-        for first in range(0, tasks, _FILL_BATCH):
-            for _ in range(min(_FILL_BATCH, tasks - first)):
+    def fill(self, tasks: int, batch: int) -> dict[str, Any]:
+        """Submit tasks that are kept, by the subject or by a worker; an echo is waited for after so many.
+
+        Says when it began and ended by the clock that all processes share.
+        """
+        began = time.monotonic_ns()
+        for first in range(0, tasks, batch):
+            for _ in range(min(batch, tasks - first)):
                 task_id = self._new_id(self._hold_prefix)
                 self._held.append(task_id)
                 self._socket.send(self._task.fill(task_id))
             self._fence()
-        return {"held": len(self._held)}
+        return {"began": began, "ended": time.monotonic_ns()}
 
     def cancel(self, tasks: int, window: int) -> dict[str, Any]:
         """Cancel so many of the kept tasks, newest first, so many at once; wait for `canceled` of each.
@@ -124,22 +126,34 @@ class Client:
     def round_trips(self, count: int, seconds: float) -> dict[str, Any]:
         """Keep a task and cancel it, again and again; the nanoseconds from cancel to `canceled` of each.
 
-        Ends early after so many seconds.
+        And when each cancel was sent, by the clock that all processes share. Ends early after so many seconds.
         """
+        return self._cancel_one_by_one(count, seconds, lambda: False)
+
+    def round_trips_until_told(self, count: int, seconds: float) -> dict[str, Any]:
+        """The same, until any further order, which is taken as the end of this one. Says at once that it begins."""
+        answer(begun=True)
+        found = self._cancel_one_by_one(count, seconds, self._orders.waiting)
+        self._orders.next()
+        return found
+
+    def _cancel_one_by_one(self, count: int, seconds: float, enough: Callable[[], bool]) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         found: list[int] = []
-        while len(found) < count and (not found or time.monotonic() < deadline):
+        sent: list[int] = []
+        while not found or (len(found) < count and time.monotonic() < deadline and not enough()):
             task_id = self._new_id(self._hold_prefix)
             self._socket.send(self._task.fill(task_id))
             self._fence()
             frame = self._cancel.fill(task_id)
             self._awaited.add(task_id)
-            began = time.perf_counter_ns()
+            began = time.monotonic_ns()
             self._socket.send(frame)
             while self._awaited:
                 self._receive(CANCELED)
-            found.append(time.perf_counter_ns() - began)
-        return {"nanoseconds": found}
+            found.append(time.monotonic_ns() - began)
+            sent.append(began)
+        return {"nanoseconds": found, "sent": sent}
 
     def flood(self, window: int) -> dict[str, Any]:
         """Submit tasks that end at once, always so many on their way, until any further order comes.
@@ -281,6 +295,7 @@ def main() -> None:
             "fill": client.fill,
             "cancel": client.cancel,
             "round trips": client.round_trips,
+            "round trips until told": client.round_trips_until_told,
             "flood": client.flood,
             "paced": client.paced,
         },

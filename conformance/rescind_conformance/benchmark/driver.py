@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rescind_conformance.benchmark.contestants import Running
 from rescind_conformance.benchmark.player import SILENCE_SECONDS
-from rescind_conformance.benchmark.process_use import CpuTime, cpu_time
+from rescind_conformance.benchmark.process_use import CpuTime, NotMeasurable, cpu_time
 from rescind_conformance.process import Process
 
 _PACKAGE = "rescind_conformance.benchmark"
@@ -27,6 +28,8 @@ class Peer(Process):
     def __init__(self, folder: Path, name: str, module: str, *arguments: str) -> None:
         self.name = name
         command = [sys.executable, "-m", f"{_PACKAGE}.{module}", *arguments]
+        self.frame_bytes = 0
+        """Of a client: the length of each Task that it submits."""
         super().__init__(command, folder / f"{name}.log", {}, piped=True)
 
     def ask(self, order: str, **arguments: Any) -> dict[str, Any]:
@@ -94,15 +97,23 @@ class Cast:
 
     def _add(self, peer: Peer) -> Peer:
         self._peers.append(peer)
-        peer.ask("ready")
+        peer.frame_bytes = peer.ask("ready").get("frame_bytes", 0)
         return peer
 
 
 @contextmanager
-def playing(endpoint: str, folder: Path, silence: float = SILENCE_SECONDS) -> Iterator[Cast]:
-    """The peers that play with one instance; they end with the block, however that ends."""
-    cast = Cast(endpoint, folder, silence)
+def playing(running: Running, folder: Path, silence: float = SILENCE_SECONDS) -> Iterator[Cast]:
+    """The peers that play with one instance; they end with the block, however that ends.
+
+    `folder` takes their logs. A failure in the block becomes one that quotes the scheduler, if that has ended.
+    """
+    cast = Cast(running.endpoint, folder, silence)
     try:
         yield cast
+    except (BenchmarkFailed, NotMeasurable) as failed:
+        last_words = running.last_words()
+        if not last_words:
+            raise
+        raise BenchmarkFailed(f"{failed}\nThe scheduler has ended; its last lines:\n{last_words}") from failed
     finally:
         cast.close()

@@ -14,6 +14,8 @@ from rescind_conformance.benchmark.statistics import percentile
 
 _WARM_UP = 500
 """Tasks that are run, and cancelled, before anything is counted."""
+FILL_BATCH = 1000
+"""Tasks sent between two fences where many are to be kept."""
 _PERCENTS = (50, 99, 99.9)
 
 
@@ -28,6 +30,8 @@ class Plan:
     workers: int = 4
     rate: float = 1000.0
     """Tasks a second that another client submits where there is load: the same for every subject."""
+    burst: int = 20_000
+    """Tasks that a client sends in one go where fairness is measured."""
     round_trips: int = 1000
     round_trip_seconds: float = 5.0
     """After which a series of round trips ends, complete or not."""
@@ -42,40 +46,34 @@ def measure_round(running: Running, folder: Path, plan: Plan, on_step: Callable[
     does not get exactly one answer, the right one, or a cancel does not reach its worker.
     """
     found: dict[str, float] = {} if running.start_seconds is None else {"start": running.start_seconds}
-    try:
-        with playing(running.endpoint, folder, plan.silence) as cast:
-            workers = cast.workers(plan.workers, 2 * plan.tasks + plan.window)
-            client = cast.client()
-            on_step("warm-up")
-            client.ask("submit", tasks=_WARM_UP, window=plan.window)
-            client.ask("fill", tasks=_WARM_UP)
-            client.ask("cancel", tasks=_WARM_UP, window=plan.window)
-            on_step(f"{plan.tasks:,} tasks")
-            found |= _rate("task", running.pid, client, workers, "submit", plan)
-            client.ask("fill", tasks=plan.tasks)
-            on_step(f"{plan.tasks:,} cancels")
-            found |= _rate("cancel", running.pid, client, workers, "cancel", plan)
-            on_step("round trips, idle")
-            probe = cast.client("probe")
-            before = _cpu(running.pid)
-            idle = _round_trips(probe, plan)
-            after = _cpu(running.pid)
-            if before is not None and after is not None:
-                found["idle_cpu"] = (after - before).total / len(idle) * 1e6
-            found |= _percentiles("idle", idle)
-            on_step("round trips, under load")
-            loaded, load = _round_trips_during(probe, client, plan, "paced", per_second=plan.rate)
-            found |= _percentiles("load", loaded)
-            on_step("round trips, in a flood")
-            flooded, flood = _round_trips_during(probe, client, plan, "flood", window=plan.window)
-            found |= _percentiles("flood", flooded)
-            found["flood_tasks_per_second"] = flood["answers"] / flood["seconds"]
-            _check(workers, plan, load["answers"] + flood["answers"], len(idle) + len(loaded) + len(flooded))
-    except BenchmarkFailed as failed:
-        last_words = running.last_words()
-        raise BenchmarkFailed(
-            f"{failed}\nThe scheduler has ended; its last lines:\n{last_words}" if last_words else str(failed)
-        ) from failed
+    with playing(running, folder, plan.silence) as cast:
+        workers = cast.workers(plan.workers, 2 * plan.tasks + plan.window)
+        client = cast.client()
+        on_step("warm-up")
+        client.ask("submit", tasks=_WARM_UP, window=plan.window)
+        client.ask("fill", tasks=_WARM_UP, batch=_WARM_UP)
+        client.ask("cancel", tasks=_WARM_UP, window=plan.window)
+        on_step(f"{plan.tasks:,} tasks")
+        found |= _rate("task", running.pid, client, workers, "submit", plan)
+        client.ask("fill", tasks=plan.tasks, batch=FILL_BATCH)
+        on_step(f"{plan.tasks:,} cancels")
+        found |= _rate("cancel", running.pid, client, workers, "cancel", plan)
+        on_step("round trips, idle")
+        probe = cast.client("probe")
+        before = _cpu(running.pid)
+        idle = _round_trips(probe, plan)
+        after = _cpu(running.pid)
+        if before is not None and after is not None:
+            found["idle_cpu"] = (after - before).total / len(idle) * 1e6
+        found |= _percentiles("idle", idle)
+        on_step("round trips, under load")
+        loaded, load = _round_trips_during(probe, client, plan, "paced", per_second=plan.rate)
+        found |= _percentiles("load", loaded)
+        on_step("round trips, in a flood")
+        flooded, flood = _round_trips_during(probe, client, plan, "flood", window=plan.window)
+        found |= _percentiles("flood", flooded)
+        found["flood_tasks_per_second"] = flood["answers"] / flood["seconds"]
+        _check(workers, plan, load["answers"] + flood["answers"], len(idle) + len(loaded) + len(flooded))
     return found
 
 

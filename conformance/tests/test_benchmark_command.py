@@ -29,10 +29,11 @@ def test_two_subjects_are_compared(tmp_path: Path) -> None:
     assert "round 1, forwarder" in done.stderr
     written = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))
     figures = written["scheduler"]
+    assert "<svg" in (tmp_path / "benchmark.svg").read_text(encoding="utf-8")
     ours, limit = (figures["subjects"][name]["task_cpu"]["rounds"] for name in ("reference", "forwarder"))
     assert figures["ratios"]["reference / forwarder"]["task_cpu"]["median"] == pytest.approx(ours[0] / limit[0])
-    assert written["settings"]["tasks"] == 300
-    assert written["command"].startswith("rescind benchmark scheduler --rounds 1")
+    assert figures["settings"]["tasks"] == 300
+    assert figures["command"].startswith("rescind benchmark scheduler --rounds 1")
 
 
 def test_a_scheduler_that_runs_already_is_measured() -> None:

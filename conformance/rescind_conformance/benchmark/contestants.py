@@ -88,6 +88,8 @@ class Contestant(Protocol):
 
     name: str
     version: str
+    holds_tasks: bool
+    """Whether tasks wait with it where there is no worker."""
 
     def serving(self) -> AbstractContextManager[Running]:
         """An instance for the time of the block: a fresh one, if it is this package that starts it.
@@ -105,6 +107,7 @@ class StartedContestant:
     def __init__(self, subject: SchedulerSubject) -> None:
         self.name = subject.name
         self.version = subject.version
+        self.holds_tasks = not isinstance(subject, Forwarder)
         self._subject = subject
 
     @contextmanager
@@ -132,6 +135,7 @@ class RunningContestant:
     """A scheduler that somebody else has started. It should be idle and have no workers of its own."""
 
     version = ""
+    holds_tasks = True
 
     def __init__(self, endpoint: str, pid: int | None) -> None:
         """`pid`: its process, if it is on this machine. Raises `SubjectUnavailable` if nobody listens there."""

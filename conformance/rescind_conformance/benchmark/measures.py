@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -68,6 +68,10 @@ class Results:
         of = self.values.setdefault(subject, {})
         for key, value in found.items():
             of.setdefault(key, []).append(value)
+
+    def order(self, subjects: Iterable[str]) -> None:
+        """Put the subjects in this order."""
+        self.values = {subject: self.values[subject] for subject in subjects if subject in self.values}
 
     def of(self, subject: str, key: str) -> list[float]:
         """The values of one measure, a round each; none if it was not measured."""

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,11 @@ from rich.table import Table
 
 from rescind_conformance.benchmark.measures import MEASURES, Measure, Results
 from rescind_conformance.benchmark.statistics import Spread, ratio
+from rescind_conformance.subjects import version_of
 
+FILE = "benchmark.json"
 FORMAT = 1
-"""Of the JSON document."""
+"""Of that file."""
 _PACKAGES = ("rescind", "opengris-scaler", "distributed", "pyzmq", "pycapnp")
 
 
@@ -36,24 +37,38 @@ def table(results: Results, measures: Sequence[Measure] = MEASURES, *, title: st
     return shown
 
 
-def document(
-    command: str, settings: Mapping[str, Any], versions: Mapping[str, str], parts: Mapping[str, Any]
+def part(
+    command: str, settings: Mapping[str, Any], versions: Mapping[str, str], figures: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Everything as JSON: how it was run, on what, and each part's figures."""
+    """A part of the benchmark as JSON: how it was run, on what, and its figures."""
     return {
-        "format": FORMAT,
         "command": command,
         "settings": dict(settings),
-        "subjects": dict(versions),
+        "versions": dict(versions),
         "machine": {
             "processors": os.cpu_count(),
             "processor": _processor(),
             "system": platform.platform(),
             "python": platform.python_version(),
-            "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+            "packages": {name: found for name in _PACKAGES if (found := version_of(name))},
         },
-        **parts,
+        **figures,
     }
+
+
+def write_part(path: Path, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Put a part into the file, beside what is there of others; returns all of it.
+
+    Raises `OSError`, and `ValueError` if what is there is something else.
+    """
+    whole: dict[str, Any] = {"format": FORMAT}
+    if path.exists():
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(whole, dict) or whole.get("format") != FORMAT:
+            raise ValueError(f"its format is not {FORMAT}")
+    whole[name] = dict(content)
+    path.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    return whole
 
 
 def results_as_json(results: Results) -> dict[str, Any]:
@@ -75,11 +90,6 @@ def results_as_json(results: Results) -> dict[str, Any]:
             for other in others
         },
     }
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a document. Raises `OSError`."""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def ratio_of(results: Results, measure: Measure, subject: str, other: str) -> Spread | None:
@@ -117,10 +127,3 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor()
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return ""

@@ -36,11 +36,13 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens
 @cache
 def whole_app() -> typer.Typer:
     """Every command. The suite is imported here, because workers that it starts by the hundred do not need it."""
+    from rescind_conformance.benchmark.command import app as benchmark_app
     from rescind_conformance.cli import app as conformance_app
     from rescind_conformance.interop.command import interop
     from rescind_conformance.judge.command import check
 
     app.add_typer(conformance_app, name="conformance")
+    app.add_typer(benchmark_app, name="benchmark")
     app.command()(check)
     app.command()(interop)
     return app

@@ -1,0 +1,80 @@
+"""What played clients and workers have in common: orders on standard input, answers on standard output.
+
+Each is a process of its own. An order is a JSON object on a line, and so is its answer; `{"failed": ...}` says in
+words what went wrong, and the process then ends. So it does when its standard input ends: nothing is left over when
+whoever gave the orders is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import zmq
+
+from rescind import wire
+
+SILENCE_SECONDS = 60.0
+"""How long the subject may say nothing while something is awaited. Only bounds a hang."""
+BATCH = 256
+"""Messages received between two looks at everything else."""
+_STANDARD_INPUT = 0
+
+
+class PlayFailed(Exception):
+    """The subject did not do what is measured; the text says what it did instead."""
+
+
+class Orders:
+    """Standard input, line by line. For one thread."""
+
+    descriptor = _STANDARD_INPUT
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def next(self) -> dict[str, Any] | None:
+        """Wait for an order; None when there will be no more."""
+        while b"\n" not in self._buffer:
+            chunk = os.read(_STANDARD_INPUT, 65536)
+            if not chunk:
+                return None
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        order: dict[str, Any] = json.loads(line)
+        return order
+
+    def waiting(self) -> bool:
+        """Whether `next` would not wait."""
+        return b"\n" in self._buffer or bool(select.select([_STANDARD_INPUT], [], [], 0)[0])
+
+
+def answer(**fields: Any) -> None:
+    """Answer an order."""
+    sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stdout.flush()
+
+
+def serve(orders: Orders, handlers: Mapping[str, Callable[..., dict[str, Any]]]) -> None:
+    """Carry out orders, `{"order": name, ...arguments}`, until there are no more or one fails."""
+    while (order := orders.next()) is not None:
+        try:
+            fields = handlers[order.pop("order")](**order)
+        except (PlayFailed, wire.WireError, zmq.ZMQError) as error:
+            answer(failed=str(error))
+            return
+        answer(**fields)
+
+
+def connect(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, routing_id: bytes) -> zmq.Socket[bytes]:
+    """A DEALER of that routing id without limits to its queues (T1, T6)."""
+    dealer = context.socket(zmq.DEALER)
+    for option in (zmq.SNDHWM, zmq.RCVHWM, zmq.LINGER):
+        dealer.setsockopt(option, 0)
+    dealer.setsockopt(zmq.IDENTITY, routing_id)
+    dealer.connect(endpoint)
+    return dealer

@@ -1,0 +1,85 @@
+"""The command `rescind benchmark`: what it prints and writes, its exit status, and that nothing is left of it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from lossy_forwarder import forwarding
+
+from rescind.messages import Message, TaskResult
+
+_COMMAND = (sys.executable, "-m", "rescind", "benchmark")
+_SMALL = ("--rounds", "1", "--tasks", "300", "--quick")
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*_COMMAND, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_two_subjects_are_compared(tmp_path: Path) -> None:
+    done = _run("scheduler", *_SMALL, "--subject", "reference", "--subject", "forwarder", "--output", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "scheduler CPU a task" in done.stdout
+    assert "round 1, forwarder" in done.stderr
+    written = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))
+    figures = written["scheduler"]
+    assert "<svg" in (tmp_path / "benchmark.svg").read_text(encoding="utf-8")
+    ours, limit = (figures["subjects"][name]["task_cpu"]["rounds"] for name in ("reference", "forwarder"))
+    assert figures["ratios"]["reference / forwarder"]["task_cpu"]["median"] == pytest.approx(ours[0] / limit[0])
+    assert figures["settings"]["tasks"] == 300
+    assert figures["command"].startswith("rescind benchmark scheduler --rounds 1")
+
+
+def test_a_scheduler_that_runs_already_is_measured() -> None:
+    with forwarding(lambda _: None) as endpoint:
+        done = _run("scheduler", *_SMALL, "--endpoint", endpoint)
+    assert done.returncode == 0, done.stderr
+    assert "scheduler CPU" not in done.stdout  # nobody said which process it is
+    assert "cancel round trip" in done.stdout
+
+
+def test_a_falsified_answer_is_exit_status_1() -> None:
+    def twice(message: Message) -> list[Message] | None:
+        return [message, message] if isinstance(message, TaskResult) else None
+
+    with forwarding(twice) as endpoint:
+        done = _run("scheduler", *_SMALL, "--endpoint", endpoint)
+    assert done.returncode == 1
+    assert "has had its answer" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--subject", "none"], "unknown subject 'none'"),
+        (["--pid", "1"], "--pid goes with --endpoint"),
+        (["--endpoint", "nonsense"], "is no endpoint"),
+        (["--subject", "forwarder", "--output", "/dev/null/here"], "cannot be written"),
+    ],
+)
+def test_what_cannot_run_is_exit_status_2(arguments: list[str], said: str) -> None:
+    done = _run("scheduler", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_is_left_of_a_run_that_is_ended(number: signal.Signals, tmp_path: Path) -> None:
+    command = [*_COMMAND, "scheduler", "--tasks", "1000000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "1,000,000 tasks" in line:
+                break
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len(family) >= 3  # a scheduler, a client, workers
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive

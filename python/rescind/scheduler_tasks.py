@@ -144,6 +144,7 @@ class SchedulerTasks:
                 del self._graphs[graph.graph_id]
                 del self._clients[graph.owner].graphs[graph.graph_id]
                 self._send(graph.owner, graph.last_word())
+                graph.dissolve()
             elif graph.asking is not None and not graph.asking:
                 graph.asking = None
                 self._send(graph.owner, TaskCancelConfirm(graph.graph_id, CancelConfirmType.CANCEL_FAILED))

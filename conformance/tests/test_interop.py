@@ -121,10 +121,14 @@ if "interop" in sys.orig_argv:
 
 def test_what_stays_in_the_storage_is_told(tmp_path: Path, marked: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(HOARDING)
-    ended = interop("--mix", "ref/ref/ref", "--scenario", "exceptions", faults=tmp_path)
+    options = ("--mix", "ref/ref/ref", "--scenario", "exceptions", "--output", str(tmp_path / "report"))
+    ended = interop(*options, faults=tmp_path)
     assert ended.returncode == 1, ended.stderr
     assert "FAIL C3.2  storage-empty in ref/ref/ref: " in ended.stdout
     assert "objects after exceptions" in ended.stdout
+    (conversation,) = (tmp_path / "report" / "conversations").iterdir()
+    assert "storage-empty" in conversation.name
+    assert "taskResult" in conversation.read_text()
 
 
 def test_an_expected_departure_that_passes_is_unexpected(tmp_path: Path, marked: str) -> None:

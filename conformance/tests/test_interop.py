@@ -181,7 +181,8 @@ def test_the_list_names_every_mix_and_scenario() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_stopped_leaves_nothing(number: int, tmp_path: Path, marked: str) -> None:
+@pytest.mark.parametrize("impatient", [False, True])
+def test_a_run_that_is_stopped_leaves_nothing(number: int, impatient: bool, tmp_path: Path, marked: str) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     options = ["--mix", "ref/ref/ref", "--mix", "ref/scaler/scaler", "--scenario", "results", "--scenario", "worker-*"]
@@ -196,8 +197,10 @@ def test_a_run_that_is_stopped_leaves_nothing(number: int, tmp_path: Path, marke
     first = running.stderr.readline()
     assert "results: pass" in first  # the other mix is starting, or plays
     running.send_signal(number)
+    while impatient and running.poll() is None:
+        running.send_signal(number)
     running.communicate(timeout=HANG)
-    assert running.returncode == 130 if number == signal.SIGINT else 128 + number
+    assert running.returncode == 128 + number
     assert list(temporary.iterdir()) == []
 
 

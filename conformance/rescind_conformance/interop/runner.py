@@ -335,6 +335,8 @@ def _answer(ask: str, system: System) -> Any:
             sent = [one for one in records if isinstance(one.message, Task) and one.receiver == "scheduler"]
             arrived = [one for one in records if isinstance(one.message, Task) and one.sender == "scheduler"]
             return [[_fields(one) for one in sent], [_fields(one) for one in arrived]]
+        case "objects in the storage":
+            return system.objects_left() if system.mix.ours_keep_house else None
         case "wait for the end":
             return system.still_running(_END_SECONDS)
     raise ValueError(f"a scenario asks for {ask!r}")

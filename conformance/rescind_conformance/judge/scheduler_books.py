@@ -189,7 +189,7 @@ class Books:
     def assign(self, task_id: bytes, task: TaskBook, worker: str) -> None:
         """A worker holds the task."""
         self.waiting.pop(task_id, None)
-        task.holder, task.lost_with = worker, ""
+        task.holder, task.lost_with, task.may_have_died = worker, "", 0
         self.peer(worker).load += 1
 
     def release(self, task_id: bytes, task: TaskBook) -> None:
@@ -347,6 +347,7 @@ class Books:
         elif task.losses >= MOST_LOSSES:
             self._end_in_loss(task_id, task, TaskResult(task_id, TaskResultType.FAILED_WORKER_DIED), "S9.4")
         else:
+            task.may_have_died = self.look(task.owner).heartbeats + 1
             self._wait(task_id, task, "S9.3")
             if task.graph and task.stage == "held":
                 self.may_have_died.append(task_id)
@@ -409,8 +410,8 @@ class Books:
     # --- places (S9.9)
 
     def placeable(self, *, surely: bool = False) -> int:
-        """How many of the tasks that wait there is room for; `surely`: those that are not refused, at workers that are
-        registered.
+        """How many of the tasks that wait there is room for; `surely`: those that are held for certain, at workers that
+        are registered.
         """
         if not self.waiting or self.may_be_closing():
             return 0
@@ -418,7 +419,10 @@ class Books:
         room = max(0, room - self._unclear_nodes())
         if not surely or not room:
             return min(len(self.waiting), room)
-        return min(sum(not self.refusals(self.tasks[task_id]) for task_id in self.waiting), room)
+        return min(sum(self._surely_held(self.tasks[task_id]) for task_id in self.waiting), room)
+
+    def _surely_held(self, task: TaskBook) -> bool:
+        return not task.may_have_died and not self.refusals(task)
 
     def _unclear_nodes(self) -> int:
         """How many tasks of graphs may wait, or hold places, that nobody knows of."""
@@ -435,7 +439,14 @@ class Books:
             for cause in self.causes
             if cause not in due or cause.echoes > 1
         )
-        if all(cause.echoes > 1 for cause in due):
+        known = False
+        for task_id in self.waiting:
+            task = self.tasks[task_id]
+            if task.may_have_died and task.owner == echoed:
+                task = self.held(task_id)
+                task.may_have_died -= 1
+                known = known or not task.may_have_died
+        if all(cause.echoes > 1 for cause in due) and not known:
             return 0
         return self.placeable(surely=True) - sum(cause.count for cause in self.causes)
 

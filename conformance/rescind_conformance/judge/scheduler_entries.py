@@ -113,6 +113,10 @@ class TaskBook:
     waits_by: str = "S9.9"
     """By which requirement it is placed, while it waits."""
     losses: int = 0
+    may_have_died: int = 0
+    """Nobody has told its owner, who would know at the latest after so many echoes, that its last loss was one too many
+    (S9.4); 0: it was not.
+    """
     terminal: Message | None = None
     """The terminal message that was sent."""
     never_again: str = _named("S1.2")

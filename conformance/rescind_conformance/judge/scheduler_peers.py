@@ -29,7 +29,7 @@ class PeerRules(Findings):
         missing = books.dues.on_echo(to)
         for due in missing:
             self._missing(due)
-        if books.causes and (left := books.left_waiting(to)) > 0:
+        if (left := books.left_waiting(to)) > 0:
             self._left_waiting(left, f" when it echoes {to}", silently=bool(missing))
 
     def _on_dismissed(self, to: str, message: ClientDisconnect) -> None:

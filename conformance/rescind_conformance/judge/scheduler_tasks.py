@@ -295,6 +295,8 @@ class TaskRules(Findings):
             late_result = kind is None and isinstance(task.terminal, TaskCancelConfirm)
             default = "S1.2" if late_result or kind == CANCEL_FAILED else "S1.1"
             self._break(tempted or default, f"{said} after the terminal message {self._words(task.terminal)}")
+        elif not owed and task.graph in books.graphs and books.graphs[task.graph].stage == "unclear":
+            task.terminal = message  # which of its nodes has ended first, and how, nobody knows
         elif not owed:
             self._break(tempted or books.look(task.owner).lost_by("S9.7"), f"{said}, though {self._fate(task)}")
         elif owed[0].requirement in ("S9.10", "S12.9") and task.losses and _kind(message) == DIED:

@@ -8,8 +8,9 @@ from typing import Final
 
 from rescind_conformance.explorer.live import LiveResult, LiveSession
 from rescind_conformance.explorer.live_peers import LivePeers
+from rescind_conformance.explorer.packed import FIRST
 from rescind_conformance.explorer.steps import Item
-from rescind_conformance.explorer.system import FIRST, System
+from rescind_conformance.explorer.system import System
 from rescind_conformance.verdicts import Departure
 
 MOST_STEPS: Final = 200

@@ -68,7 +68,6 @@ class _Order:
             self._path.append((branch, index))
             self._branch = branch.following.setdefault(index, Branch())
             self._take(options[index])
-        self.peers.world.settle()
 
     def close(self) -> None:
         """This order has been driven: what has no other order behind it need not be visited again."""

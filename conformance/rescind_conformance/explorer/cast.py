@@ -12,6 +12,7 @@ from rescind.placement import Placement, WorkerRecord
 from rescind.scheduler_machine import SchedulerMachine, SchedulerSettings
 from rescind.worker_machine import WorkerMachine, WorkerSettings
 from rescind_conformance.explorer.freeze import Cells, Freezer, ValueFreezer
+from rescind_conformance.explorer.numbers import Numbers
 from rescind_conformance.judge.client import CLIENT_EVENTS, ClientJudge
 from rescind_conformance.judge.records import EventKind, PartyJudge, Record, Violation
 from rescind_conformance.judge.scheduler import SchedulerJudge
@@ -115,7 +116,8 @@ class JudgeMemo:
     cells: Cells = field(
         default_factory=lambda: Cells(ValueFreezer(canonical={SchedulerJudge: _unnamed, Books: _settled}))
     )
-    _known: dict[tuple[int, tuple[Record, ...]], tuple[int, tuple[Violation, ...]]] = field(default_factory=dict)
+    records: Numbers[tuple[Record, ...]] = field(default_factory=Numbers)
+    _known: dict[tuple[int, int], tuple[int, tuple[Violation, ...]]] = field(default_factory=dict)
     _rests: dict[int, tuple[Violation, ...]] = field(default_factory=dict)
 
     def intern(self, factories: Sequence[JudgeFactory]) -> int:
@@ -124,15 +126,20 @@ class JudgeMemo:
 
     def read(self, number: int, records: tuple[Record, ...]) -> tuple[int, tuple[Violation, ...]]:
         """The judges after `records`, and what they found."""
-        if not records:
-            return number, ()
+        return self.read_numbered(number, self.records.of(records)) if records else (number, ())
+
+    def read_numbered(self, number: int, records: int) -> tuple[int, tuple[Violation, ...]]:
+        """As `read`; `records` are some of `JudgeMemo.records`."""
         key = (number, records)
         known = self._known.get(key)
         if known is None:
             judges = self.cells.thaw(number)
-            found = tuple(violation for record in records for judge in judges for violation in judge.read(record))
-            known = self._known[key] = (self.cells.intern(judges) if judges else number, found)
+            known = self._known[key] = self._read(judges, self.records[records]) if judges else (number, ())
         return known
+
+    def _read(self, judges: list[PartyJudge], records: tuple[Record, ...]) -> tuple[int, tuple[Violation, ...]]:
+        found = tuple(violation for record in records for judge in judges for violation in judge.read(record))
+        return self.cells.intern(judges), found
 
     def rest(self, number: int) -> tuple[Violation, ...]:
         """What the judges find at a moment of rest."""

@@ -3,7 +3,7 @@
 A walk meets the same machine in the same state millions of times. Each distinct one is kept once and has a number; that
 two are the same is found by their structure, attribute by attribute, whatever they are.
 
-What is kept is a pickle, or, of an object that knows how to copy itself (`__deepcopy__`), the object. Such a copy may
+What is kept is a pickle, or, of objects that know how to copy themselves (`__deepcopy__`), these. Such a copy may
 share with the original what neither of them will ever change. So a part that is found in a copy again, the very same
 object, has the structure that it had in the original, and is not looked at a second time (`ValueFreezer`).
 """
@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from enum import Enum
 from operator import attrgetter
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 Frozen = Hashable
 Canonical = Mapping[type, Callable[[Any], Any]]
@@ -69,8 +69,6 @@ class Freezer:
         return tuple([value if type(value) in atoms else freeze(value) for value in values])
 
     def _freeze_dict(self, value: dict[Any, Any]) -> Frozen:
-        if not value:
-            return ()
         keys, values = self._freeze_all(value), self._freeze_all(value.values())
         return (keys, values) if self._ordered else frozenset(zip(keys, values, strict=True))
 
@@ -173,6 +171,17 @@ class ValueFreezer(Freezer):
         for part in self._fresh:
             self._kept[id(part[0])] = part
 
+    def _freeze_dict(self, value: dict[Any, Any]) -> Frozen:
+        if not value:
+            return ()
+        atoms, freeze = self._atoms, self._freeze
+        return frozenset(
+            [
+                (key if type(key) in atoms else freeze(key), each if type(each) in atoms else freeze(each))
+                for key, each in value.items()
+            ]
+        )
+
     def _once(self, kind: type, freeze: _Freeze) -> _Freeze:
         return lambda value: (kind, freeze(value))
 
@@ -207,7 +216,7 @@ class Cells:
     def __init__(self, freezer: Freezer) -> None:
         self._freezer = freezer
         self._numbers: dict[Frozen, int] = {}
-        self._kept: list[bytes | tuple[Any]] = []
+        self._kept: list[bytes | list[Any] | tuple[Any]] = []
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -224,20 +233,20 @@ class Cells:
     def thaw(self, number: int) -> Any:
         """A copy of the object under `number`, for the caller to change."""
         kept = self._kept[number]
-        return pickle.loads(kept) if isinstance(kept, bytes) else copy.deepcopy(kept[0])
+        if isinstance(kept, bytes):
+            return pickle.loads(kept)
+        return [each.__deepcopy__({}) for each in kept] if type(kept) is list else copy.deepcopy(kept[0])
 
-    def _keep(self, value: Any) -> bytes | tuple[Any]:
-        if isinstance(self._freezer, ValueFreezer) and _copies_itself(value):
+    def _keep(self, value: Any) -> bytes | list[Any] | tuple[Any]:
+        if isinstance(self._freezer, ValueFreezer) and _copy_themselves(value):
             self._freezer.keep()
-            return (value,)
+            return value
         try:
             return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
         except (pickle.PicklingError, AttributeError, TypeError):
             return (value,)  # its class is not found by its name: made in a function, say
 
 
-def _copies_itself(value: Any) -> bool:
-    """Whether it says itself what a copy of it may share with it; a list: whether all in it do."""
-    if type(value) is list:
-        return bool(value) and all(map(_copies_itself, value))
-    return hasattr(value, "__deepcopy__")
+def _copy_themselves(value: Any) -> TypeGuard[list[Any]]:
+    """Whether these are objects that say themselves what a copy of them shares with them."""
+    return type(value) is list and bool(value) and all(hasattr(each, "__deepcopy__") for each in value)

@@ -103,6 +103,7 @@ class System:
         self._appended: dict[tuple[int, int], int] = {}
         self._reactions: dict[int, dict[int, Reaction]] = {}
         """By the scheduler's state, and by what it takes."""
+        self._taking_labels: dict[int, int] = {}
         self._stored: dict[tuple[int, int], tuple[int, int]] = {}
         self._rests = Rests(self.configurations, self.scheduler, self.scheduler_states, self.stores, self._judges)
         self._resting = self.labels.of(Step("", Does.RESTS))
@@ -243,23 +244,32 @@ class System:
         for step in self.scheduler.choices(local):
             acted = self.scheduler.act(local, step)
             if acted is not None:
-                reactions.append(self._reaction(number, step, *acted))
+                reactions.append(self._reaction(number, self.labels.of(step), *acted))
         return reactions
 
     def _take(self, number: int, taking: int) -> Reaction:
-        step, local, effects = self._taken(self.scheduler_states[number], self.configurations.takings[taking])
-        known = self._reactions[number][taking] = self._reaction(number, step, local, effects)
+        local, effects = self._taken(self.scheduler_states[number], self.configurations.takings[taking])
+        label = self._taking_labels.get(taking)
+        if label is None:
+            step = self._taking_step(self.configurations.takings[taking])
+            label = self._taking_labels[taking] = self.labels.of(step)
+        known = self._reactions[number][taking] = self._reaction(number, label, local, effects)
         return known
 
-    def _taken(self, local: Local, taking: Taking) -> tuple[Step, Local, Effects]:
+    def _taken(self, local: Local, taking: Taking) -> tuple[Local, Effects]:
+        peer, life, item = taking
+        if item is None:
+            return self.scheduler.notice(local, peer, life)
+        return self.scheduler.receive(local, peer, life, item)
+
+    def _taking_step(self, taking: Taking) -> Step:
         peer, life, item = taking
         name = self.scheduler.names[peer][life]
         if item is None:
-            return Step(SCHEDULER_NAME, Does.LOSES, peer=name), *self.scheduler.notice(local, peer, life)
-        step = Step(SCHEDULER_NAME, Does.RECEIVES, peer=name, message=item.message)
-        return step, *self.scheduler.receive(local, peer, life, item)
+            return Step(SCHEDULER_NAME, Does.LOSES, peer=name)
+        return Step(SCHEDULER_NAME, Does.RECEIVES, peer=name, message=item.message)
 
-    def _reaction(self, number: int, step: Step, local: Local, effects: Effects) -> Reaction:
+    def _reaction(self, number: int, label: int, local: Local, effects: Effects) -> Reaction:
         batches: dict[int, list[tuple[int, Item]]] = {}
         for peer, life, item in effects.sends:
             batches.setdefault(peer, []).append((life, item))
@@ -268,7 +278,7 @@ class System:
             for peer, batch in sorted(batches.items())
         ]
         return Reaction(
-            self.labels.of(step),
+            label,
             (self.scheduler_states.of(local) - number) << self._layout.scheduler,
             tuple(appends),
             self._actions.of(effects.store),
@@ -329,9 +339,8 @@ class System:
                     return self.configurations.explain(number, step)
         for number in state[FIRST:]:
             for taking, _ in self.configurations.moves(number).offers:
-                taken, _, effects = self._taken(local, self.configurations.takings[taking])
-                if taken == step:
-                    return effects
+                if self._taking_step(self.configurations.takings[taking]) == step:
+                    return self._taken(local, self.configurations.takings[taking])[1]
         acted = self.scheduler.act(local, step)
         assert acted is not None
         return acted[1]

@@ -174,12 +174,12 @@ class _Walker:
         frontier = [initial]
         first = 0
         progress.states = 1
+        gc.disable()  # most of what is made stays, and to go through it again and again takes long
         try:
             while frontier:
                 if progress.depth == self._limits.depth:
                     self.result.why_not = f"no deeper than {progress.depth} steps, as was asked for"
                     return
-                gc.freeze()  # what is known by now stays: the garbage collector need not go through it again and again
                 following = self._walk_level(frontier, first, seen)
                 first += len(frontier)
                 frontier = following
@@ -188,7 +188,7 @@ class _Walker:
         except _Stopped as why:
             self.result.why_not = str(why)
         finally:
-            gc.unfreeze()
+            gc.enable()
 
     def _walk_level(self, frontier: list[int], first: int, seen: set[int]) -> list[int]:
         progress = self.result.progress

@@ -32,6 +32,8 @@ class Layout:
         self.peers = tuple(1 + peer * _PEER_BITS for peer in range(peers))
         self.store = 1 + peers * _PEER_BITS
         self.scheduler = self.store + _STORE_BITS
+        self.peers_mask = 2**self.store - 1
+        """Calm, and all peers."""
 
     def pack(self, state: State) -> int:
         """The state in one number."""
@@ -76,3 +78,15 @@ class Ahead:
         self.delivers = moves.delivers
         self.idle = moves.idle
         self.quiet = moves.quiet
+
+
+class PeersAhead(NamedTuple):
+    """What can happen next while all peers stand as they do."""
+
+    moves: list[Addend]
+    takes: list[tuple[int, int]]
+    """What the scheduler can take, and what that adds to the packed state."""
+    rests: bool
+    """Nothing has to happen."""
+    chooses: bool
+    """The scheduler may do something by itself."""

@@ -26,9 +26,9 @@ from rescind_conformance.explorer.packed import (
     MOST_STORES,
     PEER,
     STORE,
-    Addend,
     Ahead,
     Layout,
+    PeersAhead,
     State,
 )
 from rescind_conformance.explorer.payload_store import Store
@@ -100,6 +100,8 @@ class System:
         self._layout = Layout(len(self.configurations.parties))
         self._shifts = self._layout.peers
         self._ahead: dict[int, Ahead] = {}
+        self._peers_of: tuple[dict[int, PeersAhead], dict[int, PeersAhead]] = ({}, {})
+        """By whether some is left out by a reduction, and by where the peers stand."""
         self._appended: dict[tuple[int, int], int] = {}
         self._reactions: dict[int, dict[int, Reaction]] = {}
         """By the scheduler's state, and by what it takes."""
@@ -118,40 +120,52 @@ class System:
 
         With `reduction`, as much of it as has to be looked at (see `walk`).
         """
+        peers_of = self._peers_of[reduction].get(state & self._layout.peers_mask)
+        if peers_of is None:
+            peers_of = self._look_at_peers(state, reduction)
+        moves, takes, rests, chooses = peers_of
+        steps: list[PackedStep] = [
+            self._with_store(label, state + adds, store, found) if store else (label, state + adds, found)
+            for label, adds, store, found in moves
+        ]
+        if chooses or takes:
+            scheduler = state >> self._layout.scheduler
+            if chooses:
+                choices = self._choices.get(scheduler)
+                if choices is None:
+                    choices = self._choices[scheduler] = self._choose(scheduler)
+                for reaction in choices:
+                    steps.append(self._reacted(state, reaction))
+            if takes:
+                reactions = self._reactions.get(scheduler)
+                if reactions is None:
+                    reactions = self._reactions[scheduler] = {}
+                for taking, adds in takes:
+                    reaction = reactions.get(taking) or self._take(scheduler, taking)
+                    steps.append(self._reacted(state + adds, reaction))
+        return steps, rests
+
+    def _look_at_peers(self, state: int, reduction: bool) -> PeersAhead:
+        """What can happen next while the peers stand as in this state, wherever the scheduler is."""
         known, calm = self._ahead, state & CALM
         peers: list[Ahead] = []
+        found: PeersAhead | None = None
         for shift in self._shifts:
             number = state >> shift & PEER
             peer = known.get(number)
             if peer is None:
                 peer = known[number] = Ahead(self.configurations, number, shift)
             if reduction and peer.delivers:
-                return self._moved(state, peer.must if calm else peer.all), False
+                found = PeersAhead(peer.must if calm else peer.all, [], False, False)
+                break
             peers.append(peer)
-        rests = True
-        takes: list[tuple[int, int]] = []
-        for peer in peers:
-            takes += peer.takes
-            rests = rests and peer.idle
-        steps: list[PackedStep] = []
-        if not (reduction and takes and self._are_quiet(peers, calm)):
-            for peer in peers:
-                steps += self._moved(state, peer.must if calm else peer.all)
-        scheduler = state >> self._layout.scheduler
-        if not calm:
-            choices = self._choices.get(scheduler)
-            if choices is None:
-                choices = self._choices[scheduler] = self._choose(scheduler)
-            for reaction in choices:
-                steps.append(self._reacted(state, reaction))
-        if takes:
-            reactions = self._reactions.get(scheduler)
-            if reactions is None:
-                reactions = self._reactions[scheduler] = {}
-            for taking, adds in takes:
-                reaction = reactions.get(taking) or self._take(scheduler, taking)
-                steps.append(self._reacted(state + adds, reaction))
-        return steps, rests
+        if found is None:
+            takes = [take for peer in peers for take in peer.takes]
+            quiet = reduction and takes and self._are_quiet(peers, calm)
+            moves = [] if quiet else [move for peer in peers for move in (peer.must if calm else peer.all)]
+            found = PeersAhead(moves, takes, all(peer.idle for peer in peers), not calm)
+        self._peers_of[reduction][state & self._layout.peers_mask] = found
+        return found
 
     def _are_quiet(self, peers: list[Ahead], calm: int) -> bool:
         for peer in peers:
@@ -159,12 +173,6 @@ class System:
             if not (self.configurations.quiet(peer.number, calm) if quiet is None else quiet):
                 return False
         return True
-
-    def _moved(self, state: int, moves: list[Addend]) -> list[PackedStep]:
-        return [
-            self._with_store(label, state + adds, store, found) if store else (label, state + adds, found)
-            for label, adds, store, found in moves
-        ]
 
     def _reacted(self, state: int, reaction: Reaction) -> PackedStep:
         label, adds, appends, store, found = reaction

@@ -36,7 +36,6 @@ States are remembered packed (see `packed`), whole: no two are taken for one.
 
 from __future__ import annotations
 
-import gc
 import time
 from array import array
 from collections.abc import Callable
@@ -174,7 +173,6 @@ class _Walker:
         frontier = [initial]
         first = 0
         progress.states = 1
-        gc.disable()  # most of what is made stays, and to go through it again and again takes long
         try:
             while frontier:
                 if progress.depth == self._limits.depth:
@@ -187,8 +185,6 @@ class _Walker:
             self.result.closed = True
         except _Stopped as why:
             self.result.why_not = str(why)
-        finally:
-            gc.enable()
 
     def _walk_level(self, frontier: list[int], first: int, seen: set[int]) -> list[int]:
         progress = self.result.progress

@@ -444,7 +444,7 @@ class World(Findings):
         self.held_up, self._looked = max(self.held_up, now - self._looked), now
         for socket, _ in ready:
             peer = self._peers.get(socket)
-            while peer is not None and peer.socket is socket and socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            while peer is not None and peer.socket is socket and int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
                 self._deliver(peer, socket.recv_multipart(zmq.NOBLOCK))
 
     def _deliver(self, peer: Peer, frames: Sequence[bytes]) -> None:

@@ -145,7 +145,7 @@ def _seen(
         for seen in _records(entry, position):
             good_bye = isinstance(entry.message, WorkerDisconnectNotification)
             late = goodbyes_may_be_late and good_bye and position == last[entry.sender]
-            yield replace(seen, optional=seen.optional or late), position
+            yield replace(seen, optional=True) if late else seen, position
 
 
 def _records(entry: Entry, position: int) -> Iterator[Seen]:

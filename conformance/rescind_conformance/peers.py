@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import zmq
@@ -139,7 +140,7 @@ class Peer:
         self.outstanding += 1
         message = self.heartbeat_message()
         self.world.note_sent(self, message, fence=True)
-        self.socket.send(wire.encode(message))
+        self.socket.send(_heartbeat_frame(message))
 
     def fence(self) -> None:
         """Wait until the subject has handled all that this peer sent, then until all that this caused has come.
@@ -350,6 +351,11 @@ class FakeWorker(Peer):
 def result_payload(owner: bytes, task_id: bytes) -> bytes:
     """The payload id of the result of a client's task, as played workers name it."""
     return hashlib.md5(owner).digest() + hashlib.md5(task_id).digest()
+
+
+@lru_cache(maxsize=64)
+def _heartbeat_frame(message: Message) -> bytes:
+    return wire.encode(message)
 
 
 def new_routing_id(role: str, name: str) -> bytes:

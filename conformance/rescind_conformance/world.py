@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from typing import Protocol
 
 import zmq
@@ -39,6 +40,9 @@ KEEP_ALIVE_INTERVAL = 0.2
 FAREWELL = 1.0
 """Seconds that those who take their leave wait at most for the answer to their last heartbeats."""
 
+
+_ECHO_SIZE = 512
+"""Bytes: no echo is longer."""
 
 NOT_FRAMING = ("bad task id", "text is not UTF-8", "malformed pointer", "list too long", "too large")
 """What the codec says of messages that are malformed though T2 holds."""
@@ -167,15 +171,16 @@ class World(Findings):
 
     # --- time
 
-    def settle(self, rounds: int = 2) -> None:
+    def settle(self, rounds: int = 2, *, fenced: Peer | None = None) -> None:
         """Fence all living peers, twice: then all that will come of what was sent has come.
 
-        Once is enough after a fence of the only peer that has sent something.
+        Once is enough after a fence of the only peer that has sent something; and if it is `fenced`, it need not be
+        fenced again.
         """
         if self.stopping:
             return
         for _ in range(rounds):
-            self.fence([peer for peer in self._peers.values() if peer.living])
+            self.fence([peer for peer in self._peers.values() if peer.living and peer is not fenced])
         self._settled = True
 
     def fence(self, peers: Iterable[Peer], *, unanswered_is_fine: bool = False) -> None:
@@ -349,19 +354,22 @@ class World(Findings):
             self._pump(left)
         return not peer.outstanding
 
-    def close(self, *, farewell: bool = False) -> None:
-        """Close every socket. `farewell`: the subject will be used again, so the peers take their leave first."""
+    def close(self, *, farewell: bool = False) -> bool:
+        """Close every socket. `farewell`: the subject will be used again, so the peers take their leave first.
+
+        Returns whether it has answered all of them.
+        """
         try:
-            if farewell:
-                self._take_leave()
+            return not farewell or self._take_leave()
         finally:
             for peer in self._peers.values():
                 peer.socket.close(linger=1000 if farewell else 0)
             self._peers.clear()
 
-    def _take_leave(self) -> None:
+    def _take_leave(self) -> bool:
         """Nobody whom the subject may still take for a peer stays: those that are silent say good-bye as well, and
-        those whose connections have dropped come back for it. None of it is judged.
+        those whose connections have dropped come back for it. None of it is judged. Returns whether all were answered:
+        then nothing of the clients is left.
 
         What a worker says after its good-bye could register it again: so it first says that it takes no tasks, which
         its echo fences.
@@ -390,6 +398,7 @@ class World(Findings):
             if isinstance(peer, FakeWorker):
                 peer.send(WorkerDisconnectNotification(), fence=False)
         self.departures[:] = departures
+        return not any(peer.outstanding for peer in leaving)
 
     def _append(self, entry: Entry) -> None:
         if self._recording:
@@ -397,7 +406,8 @@ class World(Findings):
 
     def _introduce(self, peer: Peer) -> None:
         self._admit(peer)
-        peer.fence()
+        if not peer.silent:
+            peer.fence()
 
     def _admit(self, peer: Peer) -> None:
         self._peers[peer.socket] = peer
@@ -434,18 +444,14 @@ class World(Findings):
         self.held_up, self._looked = max(self.held_up, now - self._looked), now
         for socket, _ in ready:
             peer = self._peers.get(socket)
-            while peer is not None and peer.socket is socket:
-                try:
-                    frames = socket.recv_multipart(zmq.NOBLOCK)
-                except zmq.Again:
-                    break
-                self._deliver(peer, frames)
+            while peer is not None and peer.socket is socket and int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+                self._deliver(peer, socket.recv_multipart(zmq.NOBLOCK))
 
     def _deliver(self, peer: Peer, frames: Sequence[bytes]) -> None:
         try:
             if len(frames) != 1:
                 raise wire.WireError("not one frame", f"{len(frames)} frames in one message")
-            message = wire.decode(frames[0])
+            message = _decode(frames[0]) if len(frames[0]) <= _ECHO_SIZE else wire.decode(frames[0])
         except wire.WireError as error:
             self._append(Entry(self._step, SCHEDULER, peer.name, None, f"unreadable: {error}"))
             if "member" in error.reason:
@@ -460,6 +466,12 @@ class World(Findings):
         if not echo:
             peer.frames.append(frames[0])
         peer.deliver(message)
+
+
+@lru_cache(maxsize=64)
+def _decode(frame: bytes) -> Message:
+    """Most of what comes are echoes, and all of these are alike."""
+    return wire.decode(frame)
 
 
 def _as_started(node: Task, owner: bytes) -> Task:

@@ -18,11 +18,12 @@ from rescind_conformance.explorer.cast import Bench
 from rescind_conformance.explorer.client_party import ClientEnv
 from rescind_conformance.explorer.counterexample import counterexample
 from rescind_conformance.explorer.exploration import Explored, Manner, explore, explore_all
+from rescind_conformance.explorer.packed import FIRST, State
 from rescind_conformance.explorer.scenario import CancelCall, ClientPlan, RawPlan, Scenario, SchedulerPlan, WorkerPlan
 from rescind_conformance.explorer.scenarios import OPEN, SCENARIOS
 from rescind_conformance.explorer.scheduler_party import SchedulerEnv
 from rescind_conformance.explorer.steps import Does
-from rescind_conformance.explorer.system import FIRST, State, System
+from rescind_conformance.explorer.system import System
 from rescind_conformance.explorer.walk import INTERRUPTED, Limits, WalkResult, walk
 from rescind_conformance.explorer.worker_party import WorkerEnv
 from rescind_conformance.judge.records import SCHEDULER, EventKind, EventRecord, MessageRecord

@@ -93,16 +93,16 @@ def test_a_walk_that_is_cut_off_is_not_closed(limit: tuple[str, str], why: str) 
 
 def test_ctrl_c_prints_what_was_seen_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = 0
-    successors = System.successors
+    ahead = System.ahead
 
-    def interrupted(system: System, state: Any, reduction: bool) -> Any:
+    def interrupted(system: System, state: int, reduction: bool) -> Any:
         nonlocal calls
         calls += 1
         if calls == 200:
             raise KeyboardInterrupt
-        return successors(system, state, reduction)
+        return ahead(system, state, reduction)
 
-    monkeypatch.setattr(System, "successors", interrupted)
+    monkeypatch.setattr(System, "ahead", interrupted)
     status, output = explore("closing", "contested-id", "--workers", "1")
     assert status == 2
     assert "closing: ended before it was closed: interrupted" in output

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from rescind import client_table, scheduler_table, worker_table
 from rescind.messages import Task, TaskCancel
 from rescind_conformance.explorer.cast import Bench
+from rescind_conformance.explorer.packed import State
 from rescind_conformance.explorer.scenario import CancelCall, ClientPlan, RawPlan, Scenario, SchedulerPlan, WorkerPlan
 from rescind_conformance.explorer.scenarios import SCENARIOS
-from rescind_conformance.explorer.system import State, System
+from rescind_conformance.explorer.system import System
 from rescind_conformance.explorer.walk import Limits, WalkResult, walk
 
 UNJUDGED = Bench()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from rescind.client_machine import ClientMachine
 from rescind.placement import Placement, WorkerRecord
 from rescind.scheduler_machine import SchedulerMachine, SchedulerSettings
 from rescind.worker_machine import WorkerMachine, WorkerSettings
-from rescind_conformance.explorer.freeze import Cells, Freezer
+from rescind_conformance.explorer.freeze import Cells, Freezer, ValueFreezer
+from rescind_conformance.explorer.numbers import Numbers
 from rescind_conformance.judge.client import CLIENT_EVENTS, ClientJudge
 from rescind_conformance.judge.records import EventKind, PartyJudge, Record, Violation
 from rescind_conformance.judge.scheduler import SchedulerJudge
+from rescind_conformance.judge.scheduler_books import Books
 from rescind_conformance.judge.worker import WORKER_EVENTS, WorkerJudge
 
 JudgeFactory = Callable[[], PartyJudge]
@@ -111,8 +113,11 @@ class JudgeMemo:
     """The judges of a party, each state once, and what each found in which records. Not thread-safe."""
 
     # Judges promise that equal attributes judge alike, and equal dicts may have another order.
-    cells: Cells = field(default_factory=lambda: Cells(Freezer(ordered=False)))
-    _known: dict[tuple[int, tuple[Record, ...]], tuple[int, tuple[Violation, ...]]] = field(default_factory=dict)
+    cells: Cells = field(
+        default_factory=lambda: Cells(ValueFreezer(canonical={SchedulerJudge: _unnamed, Books: _settled}))
+    )
+    records: Numbers[tuple[Record, ...]] = field(default_factory=Numbers)
+    _known: dict[tuple[int, int], tuple[int, tuple[Violation, ...]]] = field(default_factory=dict)
     _rests: dict[int, tuple[Violation, ...]] = field(default_factory=dict)
 
     def intern(self, factories: Sequence[JudgeFactory]) -> int:
@@ -121,15 +126,20 @@ class JudgeMemo:
 
     def read(self, number: int, records: tuple[Record, ...]) -> tuple[int, tuple[Violation, ...]]:
         """The judges after `records`, and what they found."""
-        if not records:
-            return number, ()
+        return self.read_numbered(number, self.records.of(records)) if records else (number, ())
+
+    def read_numbered(self, number: int, records: int) -> tuple[int, tuple[Violation, ...]]:
+        """As `read`; `records` are some of `JudgeMemo.records`."""
         key = (number, records)
         known = self._known.get(key)
         if known is None:
             judges = self.cells.thaw(number)
-            found = tuple(violation for record in records for judge in judges for violation in judge.read(record))
-            known = self._known[key] = (self.cells.intern(judges) if judges else number, found)
+            known = self._known[key] = self._read(judges, self.records[records]) if judges else (number, ())
         return known
+
+    def _read(self, judges: list[PartyJudge], records: tuple[Record, ...]) -> tuple[int, tuple[Violation, ...]]:
+        found = tuple(violation for record in records for judge in judges for violation in judge.read(record))
+        return self.cells.intern(judges), found
 
     def rest(self, number: int) -> tuple[Violation, ...]:
         """What the judges find at a moment of rest."""
@@ -143,3 +153,17 @@ def _rooms(placement: Placement) -> list[tuple[int, list[tuple[bytes, WorkerReco
     """Workers with room by their load: the rest of a `Placement` is how it finds them fast."""
     buckets = sorted(placement._buckets.items())
     return [(load, list(bucket.items())) for load, bucket in buckets if bucket]
+
+
+def _unnamed(judge: SchedulerJudge) -> list[object]:
+    """The judge without the names of tasks, which all judges of a system share."""
+    return [value for name, value in sorted(vars(judge).items()) if name != "_names"]
+
+
+def _settled(books: Books) -> list[object]:
+    """The books as a copy of them begins: which entries are shared with other copies does not matter."""
+    books.settle()
+    return [getattr(books, name) for name in _BOOKS]
+
+
+_BOOKS: Final = tuple(each.name for each in fields(Books))

@@ -83,9 +83,11 @@ class Configurations:
         labels: Numbers[Step],
         actions: Numbers[tuple[StoreAction, ...]],
         findings: Numbers[tuple[Violation, ...]],
+        most: int,
     ) -> None:
+        """`most`: there is room for so many; one more raises `OverflowError`."""
         self.parties = parties
-        self.known: Numbers[Configuration] = Numbers()
+        self.known: Numbers[Configuration] = Numbers(most=most)
         self.takings: Numbers[Taking] = Numbers()
         self.batches: Numbers[Batch] = Numbers()
         self._labels = labels

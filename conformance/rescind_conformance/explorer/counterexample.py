@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from rescind.messages import Message
 from rescind.trace import describe
+from rescind_conformance.explorer.packed import State
 from rescind_conformance.explorer.scenario import Scenario
 from rescind_conformance.explorer.steps import SCHEDULER_NAME, Does, Effects, Step
-from rescind_conformance.explorer.system import State, System
+from rescind_conformance.explorer.system import System
 from rescind_conformance.explorer.walk import Found, Limits, WalkResult, walk
 from rescind_conformance.judge.records import EventKind, EventRecord, Record, Violation
 

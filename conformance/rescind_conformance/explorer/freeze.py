@@ -1,7 +1,11 @@
 """Objects as plain values that can be compared and hashed, and the numbers under which they are kept.
 
-A walk meets the same machine in the same state millions of times. Each distinct one is kept once, pickled, and has a
-number; that two are the same is found by their structure, attribute by attribute, whatever they are.
+A walk meets the same machine in the same state millions of times. Each distinct one is kept once and has a number; that
+two are the same is found by their structure, attribute by attribute, whatever they are.
+
+What is kept is a pickle, or, of objects that know how to copy themselves (`__deepcopy__`), these. Such a copy may
+share with the original what neither of them will ever change. So a part that is found in a copy again, the very same
+object, has the structure that it had in the original, and is not looked at a second time (`ValueFreezer`).
 """
 
 from __future__ import annotations
@@ -11,8 +15,9 @@ import pickle
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from enum import Enum
+from operator import attrgetter
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 Frozen = Hashable
 Canonical = Mapping[type, Callable[[Any], Any]]
@@ -50,11 +55,14 @@ class Freezer:
             return value  # type: ignore[no-any-return]
         handler = self._handlers.get(kind)
         if handler is None:
-            if _is_atom(kind) and kind not in self._canonical:
+            if kind not in self._canonical and self._is_atom(kind):
                 self._atoms.add(kind)
                 return value  # type: ignore[no-any-return]
             handler = self._handlers[kind] = self._handler(kind)
         return handler(value)
+
+    def _is_atom(self, kind: type) -> bool:
+        return issubclass(kind, Enum | type) or _is_frozen(kind)
 
     def _freeze_all(self, values: Iterable[Any]) -> tuple[Frozen, ...]:
         atoms, freeze = self._atoms, self._freeze
@@ -88,7 +96,11 @@ class Freezer:
             parts.append(self._freeze_dict)
         elif issubclass(kind, list | deque):
             parts.append(self._freeze_all)
-        return self._once(kind, parts[0] if len(parts) == 1 else lambda value: tuple([part(value) for part in parts]))
+        return self._part(kind, parts[0] if len(parts) == 1 else lambda value: tuple([part(value) for part in parts]))
+
+    def _part(self, kind: type, freeze: _Freeze) -> _Freeze:
+        """How objects with attributes of their own are frozen."""
+        return self._once(kind, freeze)
 
     def _once(self, kind: type, freeze: _Freeze) -> _Freeze:
         def frozen(value: Any) -> Frozen:
@@ -108,9 +120,13 @@ class Freezer:
 
     def _attributes(self, kind: type) -> _Freeze:
         names = _slots(kind)
+        at_once = attrgetter(*names) if len(names) > 1 else lambda value: [getattr(value, name) for name in names]
 
         def slots(value: Any) -> Frozen:
-            return self._freeze_all([getattr(value, name, None) for name in names])
+            try:
+                return self._freeze_all(at_once(value))
+            except AttributeError:  # one of them is not set
+                return self._freeze_all([getattr(value, name, None) for name in names])
 
         def everything(value: Any) -> Frozen:
             attributes = vars(value)
@@ -127,10 +143,71 @@ def _slots(kind: type) -> tuple[str, ...]:
     return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
 
 
-def _is_atom(kind: type) -> bool:
-    """An enumeration, a class, or a frozen dataclass: compared by what is in it, which cannot change."""
+def _is_frozen(kind: type) -> bool:
+    """Whether it is a frozen dataclass: compared by what is in it, which cannot change."""
     parameters = getattr(kind, "__dataclass_params__", None)
-    return issubclass(kind, Enum | type) or bool(parameters is not None and parameters.frozen and parameters.eq)
+    return bool(parameters is not None and parameters.frozen and parameters.eq)
+
+
+class ValueFreezer(Freezer):
+    """For objects of which two act alike if they are equal part by part: neither the order of dicts matters, nor
+    what is shared within them. There must be no cycles. Not thread-safe.
+    """
+
+    def __init__(self, *, canonical: Canonical | None = None) -> None:
+        super().__init__(ordered=False, canonical=canonical)
+        self._distinct: dict[Frozen, object] = {}
+        """For each distinct part, an object that is equal to nothing else."""
+        self._kept: dict[int, tuple[Any, object]] = {}
+        """Parts that will not change any more, by their address, at which they are held; and what stands for them."""
+        self._fresh: list[tuple[Any, object]] = []
+
+    def freeze(self, value: Any) -> Frozen:
+        self._fresh = []
+        return super().freeze(value)
+
+    def keep(self) -> None:
+        """What was frozen last will not change any more."""
+        for part in self._fresh:
+            self._kept[id(part[0])] = part
+
+    def _freeze_dict(self, value: dict[Any, Any]) -> Frozen:
+        if not value:
+            return ()
+        atoms, freeze = self._atoms, self._freeze
+        return frozenset(
+            [
+                (key if type(key) in atoms else freeze(key), each if type(each) in atoms else freeze(each))
+                for key, each in value.items()
+            ]
+        )
+
+    def _once(self, kind: type, freeze: _Freeze) -> _Freeze:
+        return lambda value: (kind, freeze(value))
+
+    def _is_atom(self, kind: type) -> bool:
+        return issubclass(kind, Enum | type)
+
+    def _handler(self, kind: type) -> _Freeze:
+        if _is_frozen(kind) and kind not in self._canonical:
+            return self._part(kind, lambda value: value)  # to hash it takes longer than to find it
+        return super()._handler(kind)
+
+    def _part(self, kind: type, freeze: _Freeze) -> _Freeze:
+        kept, distinct = self._kept, self._distinct
+
+        def frozen(value: Any) -> Frozen:
+            known = kept.get(id(value))
+            if known is not None:
+                return known[1]
+            structure = (kind, freeze(value))
+            stands_for = distinct.get(structure)
+            if stands_for is None:
+                stands_for = distinct[structure] = object()
+            self._fresh.append((value, stands_for))
+            return stands_for
+
+        return frozen
 
 
 class Cells:
@@ -139,7 +216,7 @@ class Cells:
     def __init__(self, freezer: Freezer) -> None:
         self._freezer = freezer
         self._numbers: dict[Frozen, int] = {}
-        self._kept: list[bytes | tuple[Any]] = []
+        self._kept: list[bytes | list[Any] | tuple[Any]] = []
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -150,17 +227,26 @@ class Cells:
         number = self._numbers.get(frozen)
         if number is None:
             number = self._numbers[frozen] = len(self._kept)
-            self._kept.append(_pack(value))
+            self._kept.append(self._keep(value))
         return number
 
     def thaw(self, number: int) -> Any:
         """A copy of the object under `number`, for the caller to change."""
         kept = self._kept[number]
-        return pickle.loads(kept) if isinstance(kept, bytes) else copy.deepcopy(kept[0])
+        if isinstance(kept, bytes):
+            return pickle.loads(kept)
+        return [each.__deepcopy__({}) for each in kept] if type(kept) is list else copy.deepcopy(kept[0])
+
+    def _keep(self, value: Any) -> bytes | list[Any] | tuple[Any]:
+        if isinstance(self._freezer, ValueFreezer) and _copy_themselves(value):
+            self._freezer.keep()
+            return value
+        try:
+            return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        except (pickle.PicklingError, AttributeError, TypeError):
+            return (value,)  # its class is not found by its name: made in a function, say
 
 
-def _pack(value: Any) -> bytes | tuple[Any]:
-    try:
-        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return (value,)  # its class is not found by its name: made in a function, say
+def _copy_themselves(value: Any) -> TypeGuard[list[Any]]:
+    """Whether these are objects that say themselves what a copy of them shares with them."""
+    return type(value) is list and bool(value) and all(hasattr(each, "__deepcopy__") for each in value)

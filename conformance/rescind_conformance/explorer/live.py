@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from rescind_conformance.audit import Audit, changes_nothing, first_broken, judge_scheduler_of
 from rescind_conformance.case import Profile
+from rescind_conformance.explorer.cast import Bench
 from rescind_conformance.explorer.live_peers import LivePeers
 from rescind_conformance.explorer.scenario import ClientPlan, RawPlan, Scenario, SchedulerPlan
 from rescind_conformance.explorer.system import System
@@ -90,7 +91,7 @@ class LiveSession:
         """`scenario` must be `drivable`. `deadline`: seconds after which a missing echo is taken as missing.
         `show` is called after each order with the number of those that were driven.
         """
-        self.system = System(scenario)
+        self.system = System(scenario, judges=Bench())  # the peers are not judged
         self.result = LiveResult(scenario.name)
         self._subject = subject
         self._recorder = Recorder()
@@ -137,23 +138,12 @@ class LiveSession:
             self._count(peers)
             if found:
                 self._note(peers, words, found)
-        if not found and not left_over and self._takes_leave(peers):
-            self._world.close(farewell=True)
-        else:
+        # The clients go before the workers, so that none of their tasks is there when those of the next order come.
+        if found or left_over or not self._world.close(farewell=True):
             self._subject.leave(self._world)
             self._world = None
         self._show(self.result.orders)
         return departure is None and all(changes_nothing(peers.world.trace, one.position or 0) for one in found)
-
-    def _takes_leave(self, peers: LivePeers) -> bool:
-        """First the clients go, so that none of their tasks is there when the workers of the next order come."""
-        try:
-            for client in peers.world.clients:
-                if client.living:
-                    client.disconnect()
-        except Departure:
-            return False
-        return True
 
     def _judge(self, peers: LivePeers) -> list[Departure]:
         """What it broke, as `first_broken` says."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from rescind.messages import Message
 from rescind_conformance.explorer.live import LiveResult, LiveSession
+from rescind_conformance.explorer.packed import FIRST
 from rescind_conformance.explorer.steps import Item
-from rescind_conformance.explorer.system import FIRST, System
+from rescind_conformance.explorer.system import System
 from rescind_conformance.verdicts import Departure
 
 Input = tuple[int, Message]

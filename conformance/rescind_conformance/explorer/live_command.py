@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -27,6 +28,9 @@ from rescind_conformance.report_files import write_report
 from rescind_conformance.requirements import load_requirements
 from rescind_conformance.runner import SuiteReport
 from rescind_conformance.verdicts import CaseResult, RequirementVerdict, judge
+
+_ALLOCATIONS: Final = 50_000
+"""So many between two collections of garbage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,8 @@ def _chosen(names: Sequence[str]) -> list[Scenario]:
 
 def _drive(work: _Work, show: Callable[[tuple[str, int]], None]) -> LiveResult:
     scenario = work.scenario
+    # What is known of a scenario grows and stays: to go through it for garbage takes longer than a few orders.
+    gc.set_threshold(_ALLOCATIONS)
     with (
         scheduler_opener(work.subject, work.endpoint)() as subject,
         LiveSession(scenario, subject, work.deadline, lambda driven: show((scenario.name, driven))) as session,

@@ -27,7 +27,7 @@ class LivePeers:
     """
 
     def __init__(self, scenario: Scenario, world: World) -> None:
-        """Connect all peers; those that are no raw clients are introduced."""
+        """Connect all peers; those that are no raw clients are introduced, one after another."""
         self.world = world
         self.peers: list[Peer] = []
         self.inputs: list[str] = []
@@ -38,9 +38,16 @@ class LivePeers:
         self._known = {fresh: task for task, fresh in self._fresh.items()}
         world.names |= {self._fresh[task]: name for task, name in scenario.names.items()}
         for client in scenario.clients:
-            self.peers.append(world.client(introduced=not isinstance(client, RawPlan)))
+            self._join(world.client(introduced=False), raw=isinstance(client, RawPlan))
         for worker in scenario.workers:
-            self.peers.append(world.worker(worker.queue_size))
+            self._join(world.worker(worker.queue_size, introduced=False))
+
+    def _join(self, peer: Peer, *, raw: bool = False) -> None:
+        """What comes of its first heartbeat for others, they hear when they are fenced next."""
+        self.peers.append(peer)
+        if not raw:
+            peer.silent = False
+            self.world.fence([peer])
 
     def say(self, position: int, message: Message) -> dict[int, list[Message]]:
         """Send a message of one peer, and wait until all that it causes has come: by peer, what that is.
@@ -52,7 +59,10 @@ class LivePeers:
         self.inputs.append(f"S <- {peer.name}  {self.world.describe(translated)}")
         match message:
             case ClientDisconnect() if isinstance(peer, FakeClient):
-                peer.disconnect()
+                peer.send(translated, fence=False)
+                self.world.fence([peer], unanswered_is_fine=True)
+                peer.gone = True
+                self.world.settle(rounds=1)
             case WorkerDisconnectNotification() if isinstance(peer, FakeWorker):
                 peer.leave()
             case _:
@@ -62,7 +72,7 @@ class LivePeers:
                 if not isinstance(message, ClientHeartbeat | WorkerHeartbeat):  # whose fence is one
                     peer.send(translated, fence=False)
                 self.world.fence([peer])
-                self.world.settle(rounds=1)
+                self.world.settle(rounds=1, fenced=peer)
         return {number: heard for number, other in enumerate(self.peers) if (heard := list(self._heard(other)))}
 
     def _heard(self, peer: Peer) -> Iterator[Message]:

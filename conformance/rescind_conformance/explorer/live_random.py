@@ -8,8 +8,9 @@ from typing import Final
 
 from rescind_conformance.explorer.live import LiveResult, LiveSession
 from rescind_conformance.explorer.live_peers import LivePeers
+from rescind_conformance.explorer.packed import FIRST
 from rescind_conformance.explorer.steps import Item
-from rescind_conformance.explorer.system import FIRST, System
+from rescind_conformance.explorer.system import System
 from rescind_conformance.verdicts import Departure
 
 MOST_STEPS: Final = 200
@@ -67,7 +68,6 @@ class _Order:
             self._path.append((branch, index))
             self._branch = branch.following.setdefault(index, Branch())
             self._take(options[index])
-        self.peers.world.settle()
 
     def close(self) -> None:
         """This order has been driven: what has no other order behind it need not be visited again."""

@@ -11,9 +11,11 @@ T = TypeVar("T", bound=Hashable)
 class Numbers(Generic[T]):
     """Gives each distinct value a number, from 0 on, in the order of their first sight. Not thread-safe."""
 
-    def __init__(self, values: Iterable[T] = ()) -> None:
+    def __init__(self, values: Iterable[T] = (), *, most: int | None = None) -> None:
+        """`most`: there is room for so many numbers only; one more raises `OverflowError`."""
         self._numbers: dict[T, int] = {}
         self._values: list[T] = []
+        self._most = most
         for value in values:
             self.of(value)
 
@@ -21,6 +23,8 @@ class Numbers(Generic[T]):
         """The number of `value`."""
         number = self._numbers.setdefault(value, len(self._values))
         if number == len(self._values):
+            if number == self._most:
+                raise OverflowError(f"there is no room for more than {number:,} of these")
             self._values.append(value)
         return number
 

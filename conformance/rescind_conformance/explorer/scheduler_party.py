@@ -9,6 +9,7 @@ Whichever peers may be late, and in whichever order, each is lost alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable
 from functools import cache
 from typing import NamedTuple
 
@@ -74,6 +75,18 @@ class SchedulerEnv(NamedTuple):
     """Those that it has echoed, and that have not left since."""
 
 
+class _Turned(NamedTuple):
+    """What came of a turn, whatever the judges say of it."""
+
+    machine: int
+    env: SchedulerEnv
+    records: int
+    """One of `JudgeMemo.records`."""
+    effects: Effects
+    idle: bool
+    """It had no effect, and the machine is what it was."""
+
+
 class SchedulerParty:
     """The scheduler. Peers are numbers, with a routing id for each of their lives."""
 
@@ -93,6 +106,8 @@ class SchedulerParty:
         self.names = names
         self.peers = {name: (peer, life) for peer, lives in enumerate(names) for life, name in enumerate(lives)}
         self.capacities = capacities
+        self._turned: dict[tuple[int, object, Hashable], _Turned] = {}
+        self._counted: dict[int, dict[str, int]] = {}
         self._probed: dict[tuple[int, tuple[tuple[int, int], ...]], list[Violation]] = {}
         env = SchedulerEnv(
             rebalances=plan.rebalances,
@@ -124,29 +139,43 @@ class SchedulerParty:
 
     def act(self, local: Local, step: Step) -> tuple[Local, Effects] | None:
         """Do one of its choices; None: it would have no effect."""
-        turn = SchedulerTurn(self, local)
-        turn.act(step)
-        if turn.machine == local.machine and not turn.has_effect():
-            return None
-        return self._close(turn)
+        turned = self._turn(local, step, lambda turn: turn.act(step))
+        return None if turned.idle else self._close(local, turned)
 
     def receive(self, local: Local, peer: int, life: int, item: Item) -> tuple[Local, Effects]:
         """Take a message."""
-        turn = SchedulerTurn(self, local)
-        turn.receive(peer, life, item)
-        return self._close(turn)
+        return self._close(local, self._turn(local, (peer, life, item), lambda turn: turn.receive(peer, life, item)))
 
     def notice(self, local: Local, peer: int, life: int) -> tuple[Local, Effects]:
         """A peer has been silent for too long, since it is dead."""
-        turn = SchedulerTurn(self, local)
-        turn.lose(peer, life)
-        return self._close(turn)
+        return self._close(local, self._turn(local, (peer, life), lambda turn: turn.lose(peer, life)))
+
+    def _turn(self, local: Local, what: Hashable, take: Callable[[SchedulerTurn], None]) -> _Turned:
+        """The machine and its surroundings are in few states, each beside many of the judges: a turn is taken once."""
+        key = (local.machine, local.env, what)
+        known = self._turned.get(key)
+        if known is None:
+            turn = SchedulerTurn(self, local)
+            take(turn)
+            records = self.judges.records.of(turn.records)
+            idle = turn.machine == local.machine and not turn.has_effect()
+            effects = turn.effects((), turn.records)
+            known = self._turned[key] = _Turned(turn.machine, turn.env, records, effects, idle)
+        return known
+
+    def _close(self, local: Local, turned: _Turned) -> tuple[Local, Effects]:
+        judge, effects = local.judge, turned.effects
+        if effects.records:
+            judge, found = self.judges.read_numbered(judge, turned.records)
+            if found:
+                effects = effects._replace(violations=found + effects.violations)
+        return Local(turned.machine, judge, turned.env), effects
 
     def holds_what_nobody_runs(self, local: Local) -> bool:
         """Whether it holds tasks only because there is no worker."""
         env = local.env
         assert isinstance(env, SchedulerEnv)
-        counts = self.machines.thaw(local.machine).counts
+        counts = self._counts(local.machine)
         idle = not any(self.capacities[peer] for peer, _ in env.serves)
         return idle and counts["tasks"] > 0 and counts["tasks"] == counts.get("queued", 0)
 
@@ -156,11 +185,17 @@ class SchedulerParty:
         assert isinstance(env, SchedulerEnv)
         if env.closed or self.holds_what_nobody_runs(local):
             return []
-        if held := self.machines.thaw(local.machine).counts["tasks"]:
+        if held := self._counts(local.machine)["tasks"]:
             return [Violation("S1.1", f"the scheduler holds {held} tasks for ever")]
         if env.custodies:
             return [Violation("S1.1", f"{each.task.decode()} stays assigned for ever") for each in env.custodies]
         return [] if env.closing else self._probe(local.machine, env.serves)
+
+    def _counts(self, number: int) -> dict[str, int]:
+        """What the machine says that it holds."""
+        if number not in self._counted:
+            self._counted[number] = dict(self.machines.thaw(number).counts)
+        return self._counted[number]
 
     def _probe(self, number: int, serves: tuple[tuple[int, int], ...]) -> list[Violation]:
         """Whether each place at each worker can be used: as many tasks as there are places are placed at once."""
@@ -181,10 +216,6 @@ class SchedulerParty:
             ]
         return self._probed[key]
 
-    def _close(self, turn: SchedulerTurn) -> tuple[Local, Effects]:
-        judge, found = self.judges.read(turn.judge, turn.records)
-        return Local(turn.machine, judge, turn.env), turn.effects(found, turn.records)
-
 
 class SchedulerTurn(Turn):
     """One step of the scheduler."""
@@ -194,7 +225,6 @@ class SchedulerTurn(Turn):
         assert isinstance(local.env, SchedulerEnv)
         self.env = local.env
         self.machine = local.machine
-        self.judge = local.judge
         self._party = party
 
     def act(self, step: Step) -> None:

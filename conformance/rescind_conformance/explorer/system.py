@@ -6,7 +6,7 @@ a look-up: a step of a peer leads from one configuration to another; a step of t
 configuration and appends something to others.
 
 A state is the tuple (scheduler, store, calm, first peer, second peer, ...). `calm` is 1 when nothing more happens by
-itself but what must; see `System.rest`.
+itself but what must; see `System.goes_on`. The walk has it packed into one number: see `packed`.
 """
 
 from __future__ import annotations
@@ -17,19 +17,31 @@ from rescind.worker_machine import WorkerSettings
 from rescind_conformance.explorer import payload_store
 from rescind_conformance.explorer.cast import Bench, Cast, JudgeMemo, MachineMemo, bench
 from rescind_conformance.explorer.client_party import ClientParty
-from rescind_conformance.explorer.configuration import Configuration, Configurations, Moves, PeerParty, Taking
+from rescind_conformance.explorer.configuration import Configurations, PeerParty, Taking
 from rescind_conformance.explorer.numbers import Numbers
+from rescind_conformance.explorer.packed import (
+    CALM,
+    FIRST,
+    MOST_CONFIGURATIONS,
+    MOST_STORES,
+    PEER,
+    STORE,
+    Ahead,
+    Layout,
+    PeersAhead,
+    State,
+)
 from rescind_conformance.explorer.payload_store import Store
 from rescind_conformance.explorer.raw_party import RawParty
+from rescind_conformance.explorer.rest import Rests
 from rescind_conformance.explorer.scenario import RawPlan, Scenario, WorkerPlan
 from rescind_conformance.explorer.scheduler_party import SchedulerEnv, SchedulerParty
 from rescind_conformance.explorer.steps import SCHEDULER_NAME, Does, Effects, Item, Local, Step, StoreAction
 from rescind_conformance.explorer.worker_party import WorkerParty
 from rescind_conformance.judge.records import Violation
 
-State = tuple[int, ...]
-FIRST = 3
-"""Where the first peer stands in a state."""
+PackedStep = tuple[int, int, int]
+"""As `Successor`, and its state is packed."""
 
 
 class Successor(NamedTuple):
@@ -45,9 +57,10 @@ class Reaction(NamedTuple):
     """A step of the scheduler."""
 
     label: int
-    leads_to: int
+    adds: int
+    """To the packed state, but for what it does to peers and to the store."""
     appends: tuple[tuple[int, int], ...]
-    """Where a peer stands in a state, and the number of what is appended to its channel."""
+    """Where a peer stands in a packed state, and the number of what is appended to its channel."""
     store: int
     found: int
 
@@ -71,84 +84,165 @@ class System:
         judges = bench(scenario.names) if judges is None else judges
         self.labels: Numbers[Step] = Numbers()
         self.findings: Numbers[tuple[Violation, ...]] = Numbers([()])
-        self.stores: Numbers[Store] = Numbers()
+        self.stores: Numbers[Store] = Numbers(most=MOST_STORES)
         self._actions: Numbers[tuple[StoreAction, ...]] = Numbers([()])
         self._judges = JudgeMemo()
         self.configurations = Configurations(
-            _make_peers(scenario, cast, self._judges, judges), self.labels, self._actions, self.findings
+            _make_peers(scenario, cast, self._judges, judges),
+            self.labels,
+            self._actions,
+            self.findings,
+            MOST_CONFIGURATIONS,
         )
         self.scheduler = self._make_scheduler(scenario, cast, judges)
         self.scheduler_states: Numbers[Local] = Numbers()
         self._choices: dict[int, list[Reaction]] = {}
-        self._reactions: dict[tuple[int, int], Reaction] = {}
+        self._layout = Layout(len(self.configurations.parties))
+        self._shifts = self._layout.peers
+        self._ahead: dict[int, Ahead] = {}
+        self._peers_of: tuple[dict[int, PeersAhead], dict[int, PeersAhead]] = ({}, {})
+        """By whether some is left out by a reduction, and by where the peers stand."""
+        self._appended: dict[tuple[int, int], int] = {}
+        self._reactions: dict[int, dict[int, Reaction]] = {}
+        """By the scheduler's state, and by what it takes."""
+        self._taking_labels: dict[int, int] = {}
         self._stored: dict[tuple[int, int], tuple[int, int]] = {}
-        self._scheduler_rests: dict[tuple[int, bool], list[Violation]] = {}
-        self._peer_rests: dict[tuple[int, bool], list[Violation]] = {}
+        self._rests = Rests(self.configurations, self.scheduler, self.scheduler_states, self.stores, self._judges)
+        self._resting = self.labels.of(Step("", Does.RESTS))
         self.prelude: list[int] = []
         """The labels of what happens before the walk."""
         self.initial = self._begin()
 
     # The hot part
 
+    def ahead(self, state: int, reduction: bool) -> tuple[list[PackedStep], bool]:
+        """What can happen next to a packed state, and whether nothing has to.
+
+        With `reduction`, as much of it as has to be looked at (see `walk`).
+        """
+        peers_of = self._peers_of[reduction].get(state & self._layout.peers_mask)
+        if peers_of is None:
+            peers_of = self._look_at_peers(state, reduction)
+        moves, takes, rests, chooses = peers_of
+        steps: list[PackedStep] = [
+            self._with_store(label, state + adds, store, found) if store else (label, state + adds, found)
+            for label, adds, store, found in moves
+        ]
+        if chooses or takes:
+            scheduler = state >> self._layout.scheduler
+            if chooses:
+                choices = self._choices.get(scheduler)
+                if choices is None:
+                    choices = self._choices[scheduler] = self._choose(scheduler)
+                for reaction in choices:
+                    steps.append(self._reacted(state, reaction))
+            if takes:
+                reactions = self._reactions.get(scheduler)
+                if reactions is None:
+                    reactions = self._reactions[scheduler] = {}
+                for taking, adds in takes:
+                    reaction = reactions.get(taking) or self._take(scheduler, taking)
+                    steps.append(self._reacted(state + adds, reaction))
+        return steps, rests
+
+    def _look_at_peers(self, state: int, reduction: bool) -> PeersAhead:
+        """What can happen next while the peers stand as in this state, wherever the scheduler is."""
+        known, calm = self._ahead, state & CALM
+        peers: list[Ahead] = []
+        found: PeersAhead | None = None
+        for shift in self._shifts:
+            number = state >> shift & PEER
+            peer = known.get(number)
+            if peer is None:
+                peer = known[number] = Ahead(self.configurations, number, shift)
+            if reduction and peer.delivers:
+                found = PeersAhead(peer.must if calm else peer.all, [], False, False)
+                break
+            peers.append(peer)
+        if found is None:
+            takes = [take for peer in peers for take in peer.takes]
+            quiet = reduction and takes and self._are_quiet(peers, calm)
+            moves = [] if quiet else [move for peer in peers for move in (peer.must if calm else peer.all)]
+            found = PeersAhead(moves, takes, all(peer.idle for peer in peers), not calm)
+        self._peers_of[reduction][state & self._layout.peers_mask] = found
+        return found
+
+    def _are_quiet(self, peers: list[Ahead], calm: int) -> bool:
+        for peer in peers:
+            quiet = peer.quiet[calm]
+            if not (self.configurations.quiet(peer.number, calm) if quiet is None else quiet):
+                return False
+        return True
+
+    def _reacted(self, state: int, reaction: Reaction) -> PackedStep:
+        label, adds, appends, store, found = reaction
+        appended = self._appended
+        for shift, batch in appends:
+            number = state >> shift & PEER
+            farther = appended.get((number, batch))
+            if farther is None:
+                farther = (self.configurations.append(number, batch) - number) << shift
+                appended[number, batch] = farther
+            adds += farther
+        return self._with_store(label, state + adds, store, found) if store else (label, state + adds, found)
+
+    def _with_store(self, label: int, state: int, actions: int, found: int) -> PackedStep:
+        """The step, when what it does to the store is done as well."""
+        adds, wrong = self._store(state >> self._layout.store & STORE, actions)
+        if wrong:
+            found = self.findings.of(self.findings[found] + self.findings[wrong])
+        return label, state + adds, found
+
+    def goes_on(self, state: int) -> PackedStep | None:
+        """What happens in a packed state in which nothing has to; None: nothing, it is an end.
+
+        Peers send heartbeats for ever. That changes something only for one that the scheduler has taken as lost and
+        that does not know it yet: all of these send their next one, once.
+        """
+        env = self.scheduler_states[state >> self._layout.scheduler].env
+        assert isinstance(env, SchedulerEnv)
+        if state & CALM or not env.lost:
+            return None
+        after = state
+        for shift in self._shifts:
+            number = state >> shift & PEER
+            if self._rests.listens_as(number) in env.lost:
+                after += (self.configurations.beat(number) - number) << shift
+        return None if after == state else (self._resting, after | CALM, 0)
+
+    def wrong(self, state: int) -> tuple[Violation, ...]:
+        """What is wrong with an end."""
+        scheduler, store, _, *peers = self._layout.unpack(state)
+        return self._rests.wrong(scheduler, store, peers)
+
+    # The same, to be looked at
+
     def successors(self, state: State, reduction: bool) -> list[Successor]:
-        """What can happen next; with `reduction`, as much of it as has to be looked at (see `walk`)."""
-        moves_of = self.configurations.moves
-        calm = state[2]
-        everything: list[tuple[int, Moves]] = []
-        for position in range(FIRST, len(state)):
-            moves = moves_of(state[position])
-            if reduction and moves.delivers:
-                return self._of_peers(state, [(position, moves)])
-            everything.append((position, moves))
-        steps = self._of_scheduler(state, everything)
-        if reduction and any(moves.offers for _, moves in everything):
-            quiet = self.configurations.quiet
-            if all(quiet(state[position], calm) for position, _ in everything):
-                return steps
-        return self._of_peers(state, everything) + steps
+        """What can happen next to a state."""
+        steps, _ = self.ahead(self.pack(state), reduction)
+        return [self._unpacked(step) for step in steps]
 
-    def _of_peers(self, state: State, peers: list[tuple[int, Moves]]) -> list[Successor]:
-        found_all: list[Successor] = []
-        calm = state[2]
-        for position, moves in peers:
-            for label, leads_to, store, found in moves.must if calm else moves.must + moves.may:
-                after = list(state)
-                after[position] = leads_to
-                if store:
-                    after[1], wrong = self._store(state[1], store)
-                    if wrong:
-                        found = self._both(found, wrong)  # noqa: PLW2901
-                found_all.append(Successor(label, tuple(after), found))
-        return found_all
+    def is_at_rest(self, state: State) -> bool:
+        """Whether nothing has to happen: no message is on its way, no task runs, nobody is to be noticed."""
+        return all(self.configurations.moves(number).idle for number in state[FIRST:])
 
-    def _of_scheduler(self, state: State, peers: list[tuple[int, Moves]]) -> list[Successor]:
-        steps: list[Successor] = []
-        number = state[0]
-        reactions = self._reactions
-        if not state[2]:
-            choices = self._choices.get(number)
-            if choices is None:
-                choices = self._choices[number] = self._choose(number)
-            for reaction in choices:
-                steps.append(self._react(state, list(state), reaction))
-        for position, moves in peers:
-            for taking, left in moves.offers:
-                reaction = reactions.get((number, taking)) or self._take(number, taking)
-                after = list(state)
-                after[position] = left
-                steps.append(self._react(state, after, reaction))
-        return steps
+    def rest(self, state: State) -> Rest:
+        """What becomes of a state that is at rest, if nothing more happens than what must: see `goes_on`."""
+        packed = self.pack(state)
+        step = self.goes_on(packed)
+        return Rest(None, self.wrong(packed)) if step is None else Rest(self._unpacked(step), ())
 
-    def _react(self, state: State, after: list[int], reaction: Reaction) -> Successor:
-        label, leads_to, appends, store, found = reaction
-        after[0] = leads_to
-        for position, batch in appends:
-            after[position] = self.configurations.append(after[position], batch)
-        if store:
-            after[1], wrong = self._store(state[1], store)
-            if wrong:
-                found = self._both(found, wrong)
-        return Successor(label, tuple(after), found)
+    def pack(self, state: State) -> int:
+        """The state in one number."""
+        return self._layout.pack(state)
+
+    def unpack(self, packed: int) -> State:
+        """The state that is packed so."""
+        return self._layout.unpack(packed)
+
+    def _unpacked(self, step: PackedStep) -> Successor:
+        label, after, found = step
+        return Successor(label, self.unpack(after), found)
 
     # What is computed once
 
@@ -158,32 +252,42 @@ class System:
         for step in self.scheduler.choices(local):
             acted = self.scheduler.act(local, step)
             if acted is not None:
-                reactions.append(self._reaction(step, *acted))
+                reactions.append(self._reaction(number, self.labels.of(step), *acted))
         return reactions
 
     def _take(self, number: int, taking: int) -> Reaction:
-        step, local, effects = self._taken(self.scheduler_states[number], self.configurations.takings[taking])
-        known = self._reactions[number, taking] = self._reaction(step, local, effects)
+        local, effects = self._taken(self.scheduler_states[number], self.configurations.takings[taking])
+        label = self._taking_labels.get(taking)
+        if label is None:
+            step = self._taking_step(self.configurations.takings[taking])
+            label = self._taking_labels[taking] = self.labels.of(step)
+        known = self._reactions[number][taking] = self._reaction(number, label, local, effects)
         return known
 
-    def _taken(self, local: Local, taking: Taking) -> tuple[Step, Local, Effects]:
+    def _taken(self, local: Local, taking: Taking) -> tuple[Local, Effects]:
+        peer, life, item = taking
+        if item is None:
+            return self.scheduler.notice(local, peer, life)
+        return self.scheduler.receive(local, peer, life, item)
+
+    def _taking_step(self, taking: Taking) -> Step:
         peer, life, item = taking
         name = self.scheduler.names[peer][life]
         if item is None:
-            return Step(SCHEDULER_NAME, Does.LOSES, peer=name), *self.scheduler.notice(local, peer, life)
-        step = Step(SCHEDULER_NAME, Does.RECEIVES, peer=name, message=item.message)
-        return step, *self.scheduler.receive(local, peer, life, item)
+            return Step(SCHEDULER_NAME, Does.LOSES, peer=name)
+        return Step(SCHEDULER_NAME, Does.RECEIVES, peer=name, message=item.message)
 
-    def _reaction(self, step: Step, local: Local, effects: Effects) -> Reaction:
+    def _reaction(self, number: int, label: int, local: Local, effects: Effects) -> Reaction:
         batches: dict[int, list[tuple[int, Item]]] = {}
         for peer, life, item in effects.sends:
             batches.setdefault(peer, []).append((life, item))
         appends = [
-            (FIRST + peer, self.configurations.batches.of(tuple(batch))) for peer, batch in sorted(batches.items())
+            (self._shifts[peer], self.configurations.batches.of(tuple(batch)))
+            for peer, batch in sorted(batches.items())
         ]
         return Reaction(
-            self.labels.of(step),
-            self.scheduler_states.of(local),
+            label,
+            (self.scheduler_states.of(local) - number) << self._layout.scheduler,
             tuple(appends),
             self._actions.of(effects.store),
             self.findings.of(effects.violations),
@@ -196,86 +300,11 @@ class System:
             for action in self._actions[actions]:
                 current, violation = payload_store.act(current, action)
                 wrong += [violation] if violation is not None else []
-            known = self._stored[store, actions] = (self.stores.of(current), self.findings.of(tuple(wrong)))
+            adds = (self.stores.of(current) - store) << self._layout.store
+            known = self._stored[store, actions] = (adds, self.findings.of(tuple(wrong)))
         return known
 
-    def _both(self, found: int, wrong: int) -> int:
-        return self.findings.of(self.findings[found] + self.findings[wrong])
-
-    # The beginning and the end
-
-    def is_at_rest(self, state: State) -> bool:
-        """Whether nothing has to happen: no message is on its way, no task runs, nobody is to be noticed."""
-        return all(self.configurations.moves(number).idle for number in state[FIRST:])
-
-    def rest(self, state: State) -> Rest:
-        """What becomes of a state that is at rest, if nothing more happens than what must.
-
-        Peers send heartbeats for ever. That changes something only for one that the scheduler has taken as lost and
-        that does not know it yet: all of these send their next one, once. Otherwise this is an end.
-        """
-        if not state[2]:
-            lost = self._env(state).lost
-            beating = [
-                position
-                for position in range(FIRST, len(state))
-                if self._listens_as(state[position]) in lost
-                and self.configurations.beat(state[position]) != state[position]
-            ]
-            if beating:
-                after = list(state)
-                after[2] = 1
-                for position in beating:
-                    after[position] = self.configurations.beat(state[position])
-                return Rest(Successor(self.labels.of(Step("", Does.RESTS)), tuple(after), 0), ())
-        return Rest(None, tuple(self._wrong_at_rest(state)))
-
-    def _env(self, state: State) -> SchedulerEnv:
-        env = self.scheduler_states[state[0]].env
-        assert isinstance(env, SchedulerEnv)
-        return env
-
-    def _listens(self, configuration: Configuration) -> bool:
-        return self.configurations.parties[configuration.peer].listens(configuration.local)
-
-    def _listens_as(self, number: int) -> tuple[int, int] | None:
-        configuration = self.configurations.known[number]
-        life = self.configurations.parties[configuration.peer].life(configuration.local)
-        return (configuration.peer, life) if self._listens(configuration) else None
-
-    def _wrong_at_rest(self, state: State) -> list[Violation]:
-        """Of an end. While a task runs for ever, or nobody can run one, others may wait; but nobody for an answer."""
-        peers = [self.configurations.known[number] for number in state[FIRST:]]
-        there = {self.configurations.parties[each.peer].name.encode() for each in peers if self._listens(each)}
-        wrong: list[Violation] = []
-        busy = self.scheduler.holds_what_nobody_runs(self.scheduler_states[state[0]])
-        for each in peers:
-            party = self.configurations.parties[each.peer]
-            for task in party.runs(each.local) if isinstance(party, WorkerParty) else ():
-                busy = True
-                if task.source not in there:
-                    wrong.append(Violation("S9.7", f"{party.name} runs {task.task_id.decode()}, whose owner has left"))
-        wrong += self._wrong_with_scheduler(state[0], busy)
-        for number in state[FIRST:]:
-            wrong += self._wrong_with_peer(number, busy)
-        return wrong + payload_store.left(self.stores[state[1]])
-
-    def _wrong_with_scheduler(self, number: int, busy: bool) -> list[Violation]:
-        known = self._scheduler_rests.get((number, busy))
-        if known is None:
-            local = self.scheduler_states[number]
-            known = [*self._judges.rest(local.judge), *(() if busy else self.scheduler.at_rest(local))]
-            self._scheduler_rests[number, busy] = known
-        return known
-
-    def _wrong_with_peer(self, number: int, busy: bool) -> list[Violation]:
-        known = self._peer_rests.get((number, busy))
-        if known is None:
-            peer, local = self.configurations.known[number][:2]
-            known = list(self._judges.rest(local.judge)) if local.judge >= 0 else []
-            known += self.configurations.parties[peer].at_rest(local, busy)
-            self._peer_rests[number, busy] = known
-        return known
+    # The beginning
 
     def _begin(self) -> State:
         start = self.scheduler_states.of(self.scheduler.start)
@@ -318,9 +347,8 @@ class System:
                     return self.configurations.explain(number, step)
         for number in state[FIRST:]:
             for taking, _ in self.configurations.moves(number).offers:
-                taken, _, effects = self._taken(local, self.configurations.takings[taking])
-                if taken == step:
-                    return effects
+                if self._taking_step(self.configurations.takings[taking]) == step:
+                    return self._taken(local, self.configurations.takings[taking])[1]
         acted = self.scheduler.act(local, step)
         assert acted is not None
         return acted[1]

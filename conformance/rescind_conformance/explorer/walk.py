@@ -31,8 +31,7 @@ states are finite, but where that cycle excludes others' steps for ever they mig
 A path to a violation, however, may in the reduced walk contain steps that have nothing to do with it: see
 `counterexample`.
 
-States are remembered by fingerprints of 64 bits. That two of n states share one, so that the second is not walked, has
-a probability of about n * n / 2**65: one in 37 million for a million.
+States are remembered packed (see `packed`), whole: no two are taken for one.
 """
 
 from __future__ import annotations
@@ -42,7 +41,8 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rescind_conformance.explorer.system import State, System
+from rescind_conformance.explorer.packed import State
+from rescind_conformance.explorer.system import System
 from rescind_conformance.judge.records import Violation
 
 INTERRUPTED = "interrupted"
@@ -94,7 +94,7 @@ class WalkResult:
     found: list[Found] = field(default_factory=list)
     """The first of each requirement and text."""
     end_states: set[int] = field(default_factory=set)
-    """Fingerprints; only comparable between walks over the same `System`."""
+    """Packed; only comparable between walks over the same `System`."""
 
 
 @dataclass(slots=True)
@@ -168,8 +168,9 @@ class _Walker:
         """See `walk`."""
         progress = self.result.progress
         self._tree.add(_ROOT, 0)
-        seen = {hash(self._system.initial)}
-        frontier = [self._system.initial]
+        initial = self._system.pack(self._system.initial)
+        seen = {initial}
+        frontier = [initial]
         first = 0
         progress.states = 1
         try:
@@ -185,42 +186,44 @@ class _Walker:
         except _Stopped as why:
             self.result.why_not = str(why)
 
-    def _walk_level(self, frontier: list[State], first: int, seen: set[int]) -> list[State]:
+    def _walk_level(self, frontier: list[int], first: int, seen: set[int]) -> list[int]:
         progress = self.result.progress
-        successors, reduction = self._system.successors, self._reduction
+        system, reduction = self._system, self._reduction
+        ahead = system.ahead
         add, tree, visit = seen.add, self._tree, self._visit
-        following: list[State] = []
+        following: list[int] = []
         most = self._limits.states
+        count = len(seen)
         for number, state in enumerate(frontier, start=first):
             if visit is not None:
-                visit(state)
-            steps = successors(state, reduction)
-            if self._system.is_at_rest(state):
-                rest = self._system.rest(state)
-                if rest.goes_on is not None:
-                    steps = [*steps, rest.goes_on]
+                visit(system.unpack(state))
+            steps, rests = ahead(state, reduction)
+            if rests:
+                goes_on = system.goes_on(state)
+                if goes_on is not None:
+                    steps.append(goes_on)
                 else:
                     progress.ends += 1
-                    self.result.end_states.add(hash(state))
-                    for violation in rest.found:
+                    self.result.end_states.add(state)
+                    for violation in system.wrong(state):
                         self._report(violation, number, None)
             progress.transitions += len(steps)
             for label, after, found in steps:
                 if found:
-                    for violation in self._system.findings[found]:
+                    for violation in system.findings[found]:
                         self._report(violation, number, label)
-                before = len(seen)
-                add(hash(after))
-                if len(seen) != before:
+                add(after)
+                if len(seen) != count:
+                    count += 1
                     tree.add(number, label)
                     following.append(after)
             if not number & 0xFF:
-                progress.states = len(seen)
-                if most is not None and len(seen) > most:
+                progress.states = count
+                if most is not None and count > most:
                     raise _Stopped(f"more than {most} states, as was asked for")
                 if time.perf_counter() - self._shown > 0.2:
                     self._tell()
-        progress.states = len(seen)
+        progress.states = count
         return following
 
     def _report(self, violation: Violation, state: int, label: int | None) -> None:

@@ -149,7 +149,7 @@ class _Search:
         """As it was seen, a trace is often right; else likely orders are tried, then all, and each record that none
         allows is found wrong.
         """
-        if self._as_seen(copy.deepcopy(judge)):
+        if self._as_fenced(copy.deepcopy(judge)) or self._as_seen(copy.deepcopy(judge)):
             return []
         node: _Node | None = _Node(judge, (0,) * len(self._lanes))
         while node is not None:
@@ -163,7 +163,35 @@ class _Search:
 
     def _as_seen(self, judge: PartyJudge) -> bool:
         """Whether reading all in the order in which it was seen breaks nothing; what has to wait comes later."""
-        order = sorted(range(len(self._seen)), key=self._earliest)
+        return self._is_right(judge, sorted(range(len(self._seen)), key=self._earliest))
+
+    def _as_fenced(self, judge: PartyJudge) -> bool:
+        """Whether it breaks nothing if all that came after a message to the party was sent at once when it was handled,
+        before the echoes of the heartbeats that fence it: to one peer it may have come later than the echo to another.
+        """
+        if any(one.after is not None for one in self._seen):
+            return False
+        order: list[int] = []
+        later: list[int] = []
+        echoed: set[str] = set()
+        """The lanes of what is to come `later`: what they hold is in order."""
+        known: set[str] = set()
+        for index, one in enumerate(self._seen):
+            beats = _beats(one.record)
+            if one.came and one.lane not in echoed and not beats:
+                order.append(index)
+            elif one.came or (beats and one.lane in known):
+                later.append(index)
+                echoed.update([one.lane] if one.came else [])
+            else:
+                order += [*later, index]
+                later.clear()
+                echoed.clear()
+                known.update([one.lane] if beats else [])
+        return self._is_right(judge, [*order, *later])
+
+    def _is_right(self, judge: PartyJudge, order: Sequence[int]) -> bool:
+        """Whether reading all in this order breaks nothing."""
         if any(judge.read(self._seen[index].record) for index in order if not self._seen[index].optional):
             return False
         return not (self._at_rest and judge.rest())
@@ -381,6 +409,12 @@ def _asks_for(record: Record, goal: Record) -> bool:
             return isinstance(record.message, ClientHeartbeat | WorkerHeartbeat)
         case _:
             return False
+
+
+def _beats(record: Record) -> bool:
+    """Whether it is a heartbeat or an echo."""
+    beats = ClientHeartbeat | ClientHeartbeatEcho | WorkerHeartbeat | WorkerHeartbeatEcho
+    return isinstance(record, MessageRecord) and isinstance(record.message, beats)
 
 
 def _task_of(record: Record) -> bytes | None:

@@ -15,9 +15,10 @@ from rescind.scheduler_tasks import TaskRecord
 from rescind.worker_machine import WorkerMachine, _Assignment
 from rescind.worker_table import AssignmentInput
 from rescind_conformance.explorer.cast import Bench, Cast
+from rescind_conformance.explorer.packed import State
 from rescind_conformance.explorer.scenario import Scenario
 from rescind_conformance.explorer.steps import SCHEDULER_NAME, Step
-from rescind_conformance.explorer.system import State, System
+from rescind_conformance.explorer.system import System
 
 Row = tuple[str, str, str]
 """Table, state, event."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from rescind.messages import ClientHeartbeat, Task, TaskCancel
 from rescind_conformance.explorer.cast import Bench, Cast
 from rescind_conformance.explorer.counterexample import tell
+from rescind_conformance.explorer.packed import State
 from rescind_conformance.explorer.payload_store import Store
 from rescind_conformance.explorer.scenario import RawPlan, Scenario
 from rescind_conformance.explorer.steps import Does, Step
-from rescind_conformance.explorer.system import State, System
+from rescind_conformance.explorer.system import System
 from rescind_conformance.model.system_translation import Translation, name_of, submitted
 from rescind_conformance.model.system_values import ModelStep
 

@@ -10,10 +10,11 @@ from rescind.scheduler_machine import SchedulerMachine
 from rescind.worker_machine import WorkerMachine
 from rescind_conformance.explorer.configuration import Configuration, PeerParty
 from rescind_conformance.explorer.counterexample import Told
+from rescind_conformance.explorer.packed import FIRST, State
 from rescind_conformance.explorer.raw_party import RawParty
 from rescind_conformance.explorer.scenario import ClientPlan, Scenario, task_id
 from rescind_conformance.explorer.steps import SCHEDULER_NAME, Does
-from rescind_conformance.explorer.system import FIRST, State, System
+from rescind_conformance.explorer.system import System
 from rescind_conformance.explorer.worker_party import WorkerEnv, WorkerParty
 from rescind_conformance.judge.records import EventKind, EventRecord
 from rescind_conformance.model.system_values import (

@@ -103,7 +103,7 @@ class MachineWorld(World):
         for peer in peers:
             peer.beat()
 
-    def settle(self, rounds: int = 2) -> None:
+    def settle(self, rounds: int = 2, *, fenced: Peer | None = None) -> None:
         """The next message begins a step."""
         self._settled = True
 

@@ -1,0 +1,176 @@
+"""What the explorer remembers, held against a walk that computes every step anew."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import pytest
+
+from rescind_conformance.explorer import payload_store
+from rescind_conformance.explorer.cast import Bench, JudgeMemo
+from rescind_conformance.explorer.freeze import Cells, Freezer, ValueFreezer
+from rescind_conformance.explorer.numbers import Numbers
+from rescind_conformance.explorer.packed import FIRST, Layout, State
+from rescind_conformance.explorer.scenarios import SCENARIOS
+from rescind_conformance.explorer.scheduler_party import SchedulerParty, SchedulerTurn
+from rescind_conformance.explorer.steps import Item
+from rescind_conformance.explorer.system import System
+from rescind_conformance.explorer.walk import Limits, walk
+from rescind_conformance.judge.scheduler_books import Books
+
+UNJUDGED = Bench()
+STATES = 3_000
+"""So many are compared."""
+Step = tuple[int, State]
+
+
+class _Forgetful(dict[Any, Any]):
+    """Remembers nothing."""
+
+    def __setitem__(self, key: Hashable, value: object) -> None:
+        pass
+
+
+def forgetful(scenario: str, judges: Bench | None) -> System:
+    """A system whose scheduler takes each turn anew, and whose judges share nothing."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(JudgeMemo, "__init__", _forgetful_judges)
+        system = System(SCENARIOS[scenario], judges=judges)
+    system.scheduler._turned = _Forgetful()
+    system.scheduler.machines._known = _Forgetful()
+    return system
+
+
+def _forgetful_judges(memo: JudgeMemo) -> None:
+    memo.cells = Cells(Freezer(ordered=False))
+    memo.records = Numbers()
+    memo._known, memo._rests = _Forgetful(), {}
+
+
+def plain_steps(system: System, state: State) -> list[Step]:
+    """What can happen next, from the machines alone."""
+    steps: list[Step] = []
+    for position in range(FIRST, len(state)):
+        moves = system.configurations.moves(state[position])
+        for label, leads_to, actions, _ in moves.must if state[2] else moves.must + moves.may:
+            after = (*state[:position], leads_to, *state[position + 1 :])
+            steps.append((label, _stored(system, after, system._actions[actions])))
+    local = system.scheduler_states[state[0]]
+    for step in [] if state[2] else system.scheduler.choices(local):
+        acted = system.scheduler.act(local, step)
+        if acted is not None:
+            steps.append((system.labels.of(step), _reacted(system, state, *acted)))
+    for position in range(FIRST, len(state)):
+        for number, left in system.configurations.moves(state[position]).offers:
+            taking = system.configurations.takings[number]
+            after = (*state[:position], left, *state[position + 1 :])
+            label = system.labels.of(system._taking_step(taking))
+            steps.append((label, _reacted(system, after, *system._taken(local, taking))))
+    return steps
+
+
+def _reacted(system: System, state: State, local: Any, effects: Any) -> State:
+    batches: dict[int, list[tuple[int, Item]]] = {}
+    for peer, life, item in effects.sends:
+        batches.setdefault(peer, []).append((life, item))
+    after = list(state)
+    after[0] = system.scheduler_states.of(local)
+    for peer, batch in batches.items():
+        number = system.configurations.batches.of(tuple(batch))
+        after[FIRST + peer] = system.configurations.append(after[FIRST + peer], number)
+    return _stored(system, tuple(after), effects.store)
+
+
+def _stored(system: System, state: State, actions: Any) -> State:
+    store = system.stores[state[1]]
+    for action in actions:
+        store = payload_store.act(store, action)[0]
+    return (state[0], system.stores.of(store), *state[2:])
+
+
+def compared(scenario: str, judges: Bench | None) -> tuple[list[State], list[State]]:
+    """The states that a walk visits, and those that it should."""
+    visited: list[State] = []
+    walk(
+        System(SCENARIOS[scenario], judges=judges), reduction=False, limits=Limits(states=STATES), visit=visited.append
+    )
+    system = forgetful(scenario, judges)
+    known = dict.fromkeys([system.initial])
+    waiting = [system.initial]
+    for state in waiting:
+        following = [after for _, after in plain_steps(system, state)]
+        if system.is_at_rest(state) and (goes_on := system.rest(state).goes_on) is not None:
+            following.append(goes_on.state)
+        waiting += [after for after in dict.fromkeys(following) if after not in known]
+        known.update(dict.fromkeys(following))
+        if len(waiting) > STATES:
+            break
+    count = min(len(visited), len(waiting), STATES)
+    return visited[:count], waiting[:count]
+
+
+judged_or_not = pytest.mark.parametrize("judges", [None, UNJUDGED], ids=["judged", "unjudged"])
+
+
+@judged_or_not
+@pytest.mark.parametrize("name", ["contested-id", "three-callers", "closing-losses", "client-leaves", "graph-fails"])
+def test_what_is_remembered_is_what_would_be_computed(name: str, judges: Bench | None) -> None:
+    """Number by number: both give the same number to what they see first."""
+    visited, expected = compared(name, judges)
+    assert len(visited) > 500
+    assert visited == expected
+
+
+def test_a_turn_that_is_remembered_without_its_surroundings_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = SchedulerParty._turn
+
+    def careless(party: SchedulerParty, local: Any, what: Hashable, take: Any) -> Any:
+        known = party._turned.get((local.machine, what))  # type: ignore[arg-type]
+        if known is None:
+            known = turn(party, local, what, take)
+            party._turned[local.machine, what] = known  # type: ignore[index]
+        return known
+
+    monkeypatch.setattr(SchedulerParty, "_turn", careless)
+    visited, expected = compared("closing-losses", None)
+    assert visited != expected
+
+
+def test_a_judge_that_changes_what_it_shares_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def careless(books: Books, task_id: bytes) -> Any:
+        return books.tasks.get(task_id)
+
+    visited, expected = compared("three-callers", None)
+    monkeypatch.setattr(Books, "task", careless)
+    careless_walk, still_expected = compared("three-callers", None)
+    assert careless_walk != visited
+    assert still_expected == expected
+
+
+def test_a_machine_is_told_by_each_of_its_attributes() -> None:
+    """What is kept for a part of a judge stands for that part, whatever else is equal to it."""
+    freezer = ValueFreezer()
+    one, other = Books(), Books()
+    other.closing_unsaid = True
+    assert freezer.freeze([one]) == freezer.freeze([Books()])
+    assert freezer.freeze([one]) != freezer.freeze([other])
+
+
+def test_states_are_packed_and_unpacked() -> None:
+    layout = Layout(3)
+    state = (70_000, 9, 1, 2**20 - 1, 0, 2**20 - 2)
+    assert layout.unpack(layout.pack(state)) == state
+
+
+def test_there_is_room_for_so_many_numbers_only() -> None:
+    numbers: Numbers[str] = Numbers(["a"], most=2)
+    assert [numbers.of("b"), numbers.of("a")] == [1, 0]
+    with pytest.raises(OverflowError, match="no room for more than 2"):
+        numbers.of("c")
+
+
+def test_a_turn_knows_no_judges() -> None:
+    """Or it could not be remembered for all of them."""
+    assert not hasattr(SchedulerTurn, "judge")
+    assert "judge" not in SchedulerTurn.__init__.__code__.co_names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +85,8 @@ def _held(axes: Any, part: Mapping[str, Any]) -> None:
 
 
 def _system(axes: Any, part: Mapping[str, Any]) -> None:
-    jobs: Sequence[str] = part["jobs"]
-    _bars(axes, part, dict(zip(part["keys"], jobs, strict=True)))
-    axes.set_title("The same job in whole systems, s")
+    _bars(axes, part, {"many_seconds": "run all", "queued_seconds": "cancel half,\nrun the rest"})
+    axes.set_title(f"{part['settings']['tasks']:,} tasks in whole systems, s")
 
 
 _PANELS = (("scheduler", _cpu), ("scheduler", _round_trips), ("held", _held), ("system", _system))

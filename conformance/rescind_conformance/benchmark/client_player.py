@@ -20,8 +20,10 @@ import zmq
 from rescind import wire
 from rescind.messages import (
     CancelConfirmType,
+    ClientDisconnect,
     ClientHeartbeat,
     ClientHeartbeatEcho,
+    DisconnectType,
     Message,
     Task,
     TaskCancel,
@@ -30,7 +32,7 @@ from rescind.messages import (
     TaskResultType,
 )
 from rescind_conformance.benchmark.forms import FrameForm, Recogniser
-from rescind_conformance.benchmark.player import BATCH, SILENCE_SECONDS, Orders, PlayFailed, answer, connect, serve
+from rescind_conformance.benchmark.player import BATCH, SILENCE_SECONDS, Orders, PlayFailed, connect, leave, serve
 from rescind_conformance.peers import new_routing_id
 
 RUN, HOLD = b"r", b"h"
@@ -132,7 +134,7 @@ class Client:
 
     def round_trips_until_told(self, count: int, seconds: float) -> dict[str, Any]:
         """The same, until any further order, which is taken as the end of this one. Says at once that it begins."""
-        answer(begun=True)
+        self._orders.answer(begun=True)
         found = self._cancel_one_by_one(count, seconds, self._orders.waiting)
         self._orders.next()
         return found
@@ -206,6 +208,11 @@ class Client:
         self._orders.next()
         self._fence()
         return {"seconds": seconds, "answers": answers}
+
+    def leave(self) -> dict[str, Any]:
+        """Say good-bye: the last order."""
+        leave(self._context, [self._socket], wire.encode(ClientDisconnect(DisconnectType.DISCONNECT)))
+        return {}
 
     def _task_frames(self, tasks: int) -> Iterator[tuple[bytes, bytes]]:
         for _ in range(tasks):
@@ -298,6 +305,7 @@ def main() -> None:
             "round trips until told": client.round_trips_until_told,
             "flood": client.flood,
             "paced": client.paced,
+            "leave": client.leave,
         },
     )
 

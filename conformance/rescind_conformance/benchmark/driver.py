@@ -30,7 +30,8 @@ class Peer(Process):
         command = [sys.executable, "-m", f"{_PACKAGE}.{module}", *arguments]
         self.frame_bytes = 0
         """Of a client: the length of each Task that it submits."""
-        super().__init__(command, folder / f"{name}.log", {}, piped=True)
+        # What a client of Scaler's needs to know; the others do not look at it.
+        super().__init__(command, folder / f"{name}.log", {"SCALER_NETWORK_BACKEND": "zmq"}, piped=True)
 
     def ask(self, order: str, **arguments: Any) -> dict[str, Any]:
         """Give an order and wait for its answer. Raises `BenchmarkFailed`."""
@@ -90,6 +91,11 @@ class Cast:
         """So many registered workers in one process. Raises `BenchmarkFailed`."""
         return self._add(Peer(self._folder, "workers", "worker_player", self._endpoint, str(number), str(queue_size)))
 
+    def leave(self) -> None:
+        """Have all of them say good-bye. Raises `BenchmarkFailed`."""
+        for peer in self._peers:
+            peer.ask("leave")
+
     def close(self) -> None:
         """End all of them."""
         for peer in self._peers:
@@ -110,6 +116,7 @@ def playing(running: Running, folder: Path, silence: float = SILENCE_SECONDS) ->
     cast = Cast(running.endpoint, folder, silence)
     try:
         yield cast
+        cast.leave()
     except (BenchmarkFailed, NotMeasurable) as failed:
         last_words = running.last_words()
         if not last_words:

@@ -71,12 +71,12 @@ def write_part(path: Path, name: str, content: Mapping[str, Any]) -> dict[str, A
     return whole
 
 
-def results_as_json(results: Results) -> dict[str, Any]:
+def results_as_json(results: Results, measures: Sequence[Measure] = MEASURES) -> dict[str, Any]:
     """Figures by subject and measure: the median, the spread, each round's, and the first subject's ratios."""
     subjects = list(results.values)
     first, *others = subjects
     return {
-        "units": {one.key: one.unit for one in MEASURES},
+        "units": {one.key: one.unit for one in measures},
         "subjects": {
             subject: {key: {**_spread(Spread.of(values)), "rounds": values} for key, values in found.items()}
             for subject, found in results.values.items()
@@ -84,7 +84,7 @@ def results_as_json(results: Results) -> dict[str, Any]:
         "ratios": {
             f"{first} / {other}": {
                 measure.key: _spread(found)
-                for measure in MEASURES
+                for measure in measures
                 if (found := ratio_of(results, measure, first, other)) is not None
             }
             for other in others

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import signal
 import subprocess
@@ -29,7 +30,8 @@ def test_two_subjects_are_compared(tmp_path: Path) -> None:
     assert "round 1, forwarder" in done.stderr
     written = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))
     figures = written["scheduler"]
-    assert "<svg" in (tmp_path / "benchmark.svg").read_text(encoding="utf-8")
+    if importlib.util.find_spec("matplotlib"):
+        assert "<svg" in (tmp_path / "benchmark.svg").read_text(encoding="utf-8")
     ours, limit = (figures["subjects"][name]["task_cpu"]["rounds"] for name in ("reference", "forwarder"))
     assert figures["ratios"]["reference / forwarder"]["task_cpu"]["median"] == pytest.approx(ours[0] / limit[0])
     assert figures["settings"]["tasks"] == 300
@@ -41,7 +43,7 @@ def test_a_scheduler_that_runs_already_is_measured() -> None:
         done = _run("scheduler", *_SMALL, "--endpoint", endpoint)
     assert done.returncode == 0, done.stderr
     assert "scheduler CPU" not in done.stdout  # nobody said which process it is
-    assert "cancel round trip" in done.stdout
+    assert "cancel, in a flood, p50" in done.stdout
 
 
 def test_a_falsified_answer_is_exit_status_1() -> None:

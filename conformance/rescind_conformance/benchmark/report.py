@@ -25,7 +25,9 @@ def table(results: Results, measures: Sequence[Measure] = MEASURES, *, title: st
     """A row a measure: each subject's median and spread, and the first subject's ratio to each other."""
     subjects = list(results.values)
     first, *others = subjects
-    shown = Table("", "unit", *subjects, *(f"{first} / {other}" for other in others), title=title or None)
+    shown = Table(
+        "median (least-greatest)", "unit", *subjects, *(f"{first} / {other}" for other in others), title=title or None
+    )
     for column in shown.columns[1:]:
         column.justify = "right"
     for measure in measures:
@@ -105,14 +107,14 @@ def _cell(values: Sequence[float], measure: Measure) -> str:
         return "-"
     spread = Spread.of(values)
     median, low, high = (f"{value:,.{measure.digits}f}" for value in (spread.median, spread.low, spread.high))
-    return median if low == high else f"{median} [dim]{low}-{high}[/]"
+    return median if low == high else f"{median} [dim]({low}-{high})[/]"
 
 
 def _ratio_cell(results: Results, measure: Measure, subject: str, other: str) -> str:
     found = ratio_of(results, measure, subject, other)
     if found is None:
         return "-"
-    return f"{found.median:.2f} [dim]{found.low:.2f}-{found.high:.2f}[/]"
+    return f"{found.median:.2f} [dim]({found.low:.2f}-{found.high:.2f})[/]"
 
 
 def _spread(spread: Spread) -> dict[str, float]:

@@ -21,7 +21,7 @@ from rescind_conformance.command_line import end_on_signals, fail
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.report_files import require_writable
 
-_WIDTH = 150
+_WIDTH = 160
 """Columns that a table takes: a narrower terminal wraps it."""
 
 Output = Annotated[

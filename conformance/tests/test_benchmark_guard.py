@@ -31,14 +31,14 @@ _GROWTH_LIMIT = 2.0
 
 
 class _Slow(Reference):
-    """Ours with a brake, whatever it is made of: it writes down every message, and Python every allocation."""
+    """Ours with a brake, whatever it is made of: Python writes down every allocation."""
 
     def launch(self, profile: Profile, directory: Path, log: Path) -> StartedScheduler:
         command = [
             *(sys.executable, "-m", "rescind", "scheduler", "--endpoint", "tcp://127.0.0.1:0"),
-            *("--run-directory", str(directory), "--trace", str(directory / "trace"), "--rebalance-interval", "0"),
+            *("--run-directory", str(directory), "--rebalance-interval", "0"),
         ]
-        environment = {"PYTHONUNBUFFERED": "1", "PYTHONTRACEMALLOC": "10"}
+        environment = {"PYTHONUNBUFFERED": "1", "PYTHONTRACEMALLOC": "1"}
         return StartedScheduler(command, log, environment, "listening on ", "listening on ")
 
 

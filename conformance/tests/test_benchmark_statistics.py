@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from rescind_conformance.benchmark.chart import draw
+from rescind_conformance.benchmark.figures import markdown
 from rescind_conformance.benchmark.held import Held, Where, expected_seconds, growth
 from rescind_conformance.benchmark.measures import BY_KEY, Results
 from rescind_conformance.benchmark.report import part, results_as_json, table, write_part
@@ -93,13 +94,20 @@ def test_json_and_chart_keep_what_other_parts_have_written(tmp_path: Path) -> No
     path = tmp_path / "benchmark.json"
     first = part("rescind benchmark scheduler", {"rounds": 3}, {"ours": "1"}, results_as_json(_results()))
     write_part(path, "scheduler", first)
-    held = {"measurements": [asdict(_held(1000, 1.0)) | {"cancel_microseconds": 1000.0}], "slopes": []}
+    held = {
+        "measurements": [asdict(_held(1000, 1.0)) | {"cancel_microseconds": 1000.0, "own_bytes": 508}],
+        "slopes": [{"subject": "ours", "where": "waiting", "slope": 0.98}],
+    }
     whole = write_part(path, "held", part("rescind benchmark held", {}, {"ours": "1"}, held))
     assert json.loads(path.read_text(encoding="utf-8")) == whole
     assert whole["scheduler"]["ratios"]["ours / theirs"] == {"task_cpu": {"median": 0.1, "low": 0.05, "high": 0.2}}
     assert whole["scheduler"]["subjects"]["ours"]["task_cpu"]["rounds"] == [10, 30, 20]
     assert whole["scheduler"]["units"]["task_cpu"] == BY_KEY["task_cpu"].unit
     assert whole["held"]["machine"]["processors"] >= 1
+    lines = markdown(whole).splitlines()
+    assert lines[0].startswith("`rescind benchmark scheduler` on ")
+    assert "| scheduler CPU a task, µs | 20.0 | 150.0 | 0.10 (0.05-0.20) |" in lines
+    assert "| ours, waiting | 508 | 1,000 | 0.98 |" in lines
     pytest.importorskip("matplotlib")
     assert draw(whole, tmp_path) == tmp_path / "benchmark.svg"
 

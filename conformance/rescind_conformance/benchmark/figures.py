@@ -1,0 +1,94 @@
+"""The figures of a run as Markdown, for a README: what stands there can be made again by the command beside it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+FILE = "benchmark.md"
+_SCHEDULER = {
+    "task_cpu": ("scheduler CPU a task, µs", 1),
+    "cancel_cpu": ("scheduler CPU a cancel, µs", 1),
+    "tasks_per_second": ("tasks a second", 0),
+    "cancels_per_second": ("cancels a second", 0),
+    "idle_p50": ("round trip of a cancel, idle, p50, ms", 2),
+    "idle_p99": ("p99", 2),
+    "load_p50": ("under load, p50", 2),
+    "load_p99": ("p99", 2),
+    "flood_p50": ("in a flood, p50", 2),
+    "flood_p99": ("p99", 2),
+    "burst_p50": ("of a waiting task, while a burst of another client arrives, p50", 2),
+    "burst_p99": ("p99", 2),
+    "start": ("start-up, s", 2),
+}
+_SYSTEM = {
+    "many_seconds": ("run all, s", 2),
+    "queued_seconds": ("cancel half while it waits and run the rest, s", 2),
+    "queued_ran": ("cancelled, and ran all the same", 0),
+    "running_milliseconds": ("cancel a task that runs, ms", 1),
+}
+
+
+def markdown(whole: Mapping[str, Any]) -> str:
+    """The parts that are there, each with its command and machine."""
+    parts = {"scheduler": _scheduler, "held": _held, "system": _system}
+    return "\n".join(
+        "\n".join([*_origin(whole[name]), "", *make(whole[name]), ""]) for name, make in parts.items() if name in whole
+    )
+
+
+def _origin(part: Mapping[str, Any]) -> list[str]:
+    machine = part["machine"]
+    versions = ", ".join(f"{name} {version}".strip() for name, version in part["versions"].items())
+    return [
+        f"`{part['command']}` on {machine['processors']} processors ({machine['processor']}), "
+        f"Python {machine['python']}: {versions}."
+    ]
+
+
+def _scheduler(part: Mapping[str, Any]) -> list[str]:
+    return _figures(part, _SCHEDULER)
+
+
+def _system(part: Mapping[str, Any]) -> list[str]:
+    return _figures(part, _SYSTEM)
+
+
+def _figures(part: Mapping[str, Any], shown: Mapping[str, tuple[str, int]]) -> list[str]:
+    """A row a measure: each subject's median, and the first one's ratio to each other, with its spread."""
+    subjects, ratios = part["subjects"], part["ratios"]
+    rows = []
+    for key, (title, digits) in shown.items():
+        if not any(key in found for found in subjects.values()):
+            continue
+        medians = [f"{found[key]['median']:,.{digits}f}" if key in found else "-" for found in subjects.values()]
+        rows.append([title, *medians, *(_ratio(found.get(key)) for found in ratios.values())])
+    return _table(["", *subjects, *ratios], rows)
+
+
+def _ratio(spread: Mapping[str, float] | None) -> str:
+    return "-" if spread is None else f"{spread['median']:.2f} ({spread['low']:.2f}-{spread['high']:.2f})"
+
+
+def _held(part: Mapping[str, Any]) -> list[str]:
+    slopes = {(one["subject"], one["where"]): one["slope"] for one in part["slopes"]}
+    sizes = sorted({one["tasks"] for one in part["measurements"]})
+    rows = []
+    for subject, where in dict.fromkeys((one["subject"], one["where"]) for one in part["measurements"]):
+        of = [one for one in part["measurements"] if (one["subject"], one["where"]) == (subject, where)]
+        cells = [_median(of, size, key, 0) for key in ("own_bytes", "cancel_microseconds") for size in sizes]
+        slope = slopes[subject, where]
+        rows.append([f"{subject}, {where}", *cells, "-" if slope is None else f"{slope:.2f}"])
+    heads = [f"bytes a task at {size:,}" for size in sizes] + [f"µs a cancel of {size:,}" for size in sizes]
+    return _table(["", *heads, "slope"], rows)
+
+
+def _median(found: Sequence[Mapping[str, Any]], size: int, key: str, digits: int) -> str:
+    values = [one[key] for one in found if one["tasks"] == size]
+    return f"{statistics.median(values):,.{digits}f}" if values else "-"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    rule = ["---", *("--:" for _ in heads[1:])]
+    return [f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)]

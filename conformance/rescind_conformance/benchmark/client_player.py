@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -38,6 +39,8 @@ from rescind_conformance.peers import new_routing_id
 RUN, HOLD = b"r", b"h"
 """The first byte of a task id: played workers answer the one with a result at once, and keep the other."""
 _HEARTBEAT_SECONDS = 2.0
+_PAUSE_SECONDS = 0.002
+"""The longest pause before a cancel whose round trip is measured."""
 _PACE_MILLISECONDS = 2
 """The longest wait between two looks at whether the next task is due."""
 
@@ -149,6 +152,8 @@ class Client:
             self._fence()
             frame = self._cancel.fill(task_id)
             self._awaited.add(task_id)
+            # At any moment: right after an echo a busy subject is always at the same point of its round.
+            time.sleep(random.uniform(0, _PAUSE_SECONDS))
             began = time.monotonic_ns()
             self._socket.send(frame)
             while self._awaited:

@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rescind_conformance.benchmark.report import ratio_text
+
 FILE = "benchmark.md"
 _SCHEDULER = {
     "task_cpu": ("scheduler CPU a task, µs", 1),
@@ -68,7 +70,10 @@ def _figures(part: Mapping[str, Any], shown: Mapping[str, tuple[str, int]]) -> l
 
 
 def _ratio(spread: Mapping[str, float] | None) -> str:
-    return "-" if spread is None else f"{spread['median']:.2f} ({spread['low']:.2f}-{spread['high']:.2f})"
+    if spread is None:
+        return "-"
+    median, low, high = (ratio_text(spread[name]) for name in ("median", "low", "high"))
+    return median if low == high else f"{median} ({low}-{high})"
 
 
 def _held(part: Mapping[str, Any]) -> list[str]:

@@ -102,6 +102,11 @@ def ratio_of(results: Results, measure: Measure, subject: str, other: str) -> Sp
     return ratio(values, others)
 
 
+def ratio_text(value: float) -> str:
+    """A ratio with the digits that it needs."""
+    return f"{value:.2f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
+
+
 def _cell(values: Sequence[float], measure: Measure) -> str:
     if not values:
         return "-"
@@ -114,7 +119,8 @@ def _ratio_cell(results: Results, measure: Measure, subject: str, other: str) ->
     found = ratio_of(results, measure, subject, other)
     if found is None:
         return "-"
-    return f"{found.median:.2f} [dim]({found.low:.2f}-{found.high:.2f})[/]"
+    median, low, high = (ratio_text(value) for value in (found.median, found.low, found.high))
+    return median if low == high else f"{median} [dim]({low}-{high})[/]"
 
 
 def _spread(spread: Spread) -> dict[str, float]:

@@ -23,7 +23,7 @@ from rescind_conformance.benchmark.session import (
 from rescind_conformance.benchmark.systems import SLOTS, SYSTEMS, measure_system, require
 from rescind_conformance.subjects import version_of
 
-_ROUNDS, _TASKS, _RUNNING = 3, 2000, 10
+_ROUNDS, _TASKS, _RUNNING = 3, 2000, 5
 _DISTRIBUTIONS = {"reference": "rescind", "opengris-scaler": "opengris-scaler", "dask": "distributed"}
 MEASURES = (
     Measure("many_seconds", "run all", "s", 2),
@@ -53,7 +53,8 @@ def system_command(
 ) -> None:
     """Do the same job with real clients, workers and functions: this project's, Scaler's and Dask's.
 
-    Two worker processes each, and a client that calls `submit`, `result` and `cancel` of one future after the other.
+    Two worker processes each, and a client that calls `submit`, `result` (Dask: `gather`) and `cancel` of one future
+    after the other.
     *run all*: many functions that do nothing. *cancel half*: while both slots are taken, as many are submitted, and
     every other one is cancelled, newest first; *and run the rest* is the time until the last result of the others.
     Dask's `cancel` does not wait for an answer, and cannot end a task that runs.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ class Client:
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Submit a call; its future."""
         return self._client.submit(function, *arguments)
+
+    def results(self, futures: Sequence[Any]) -> list[Any]:
+        """The results, when all are there."""
+        return [future.result(timeout=LIMIT_SECONDS) for future in futures]
 
     def cancel(self, future: Any) -> None:
         """Cancel a task that waits. Raises `PlayFailed` if it is not cancelled."""
@@ -83,6 +87,10 @@ class DaskClient(Client):
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return self._client.submit(function, *arguments, pure=False)
 
+    def results(self, futures: Sequence[Any]) -> list[Any]:
+        # One by one they would be fetched by a request each: nobody does that.
+        return list(self._client.gather(list(futures)))
+
 
 CLIENTS: Mapping[str, Callable[[str, int], Client]] = {
     "reference": ReferenceClient,
@@ -109,7 +117,7 @@ class Jobs:
         """Submit many tasks that do nothing, and wait for all results."""
         began = time.perf_counter()
         futures = [self._client.submit(same, number) for number in range(tasks)]
-        results = [future.result(timeout=LIMIT_SECONDS) for future in futures]
+        results = self._client.results(futures)
         seconds = time.perf_counter() - began
         if results != list(range(tasks)):
             raise PlayFailed("wrong results")
@@ -127,7 +135,7 @@ class Jobs:
         calls = time.perf_counter() - began
         release()
         left = sorted(set(range(tasks)) - set(canceled))
-        results = [futures[number].result(timeout=LIMIT_SECONDS) for number in left]
+        results = self._client.results([futures[number] for number in left])
         seconds = time.perf_counter() - began
         ran = [int(line) for line in ran_path.read_text(encoding="ascii").split()]
         if results != left or len(ran) != len(set(ran)) or not set(left) <= set(ran):

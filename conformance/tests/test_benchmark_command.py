@@ -85,3 +85,32 @@ def test_nothing_is_left_of_a_run_that_is_ended(number: signal.Signals, tmp_path
         assert process.wait(30) == 128 + number
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
+
+
+def test_tasks_that_are_held(tmp_path: Path) -> None:
+    done = _run("held", "--quick", "--subject", "forwarder", "--output", str(tmp_path), "--budget", "1")
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))["held"]
+    assert {one["where"] for one in written["measurements"]} == {"dispatched"}  # it holds none by itself
+    (slope,) = written["slopes"]
+    assert slope["slope"] < 1.5
+    assert "µs a cancel" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["reference", "opengris-scaler", "dask"])
+def test_a_whole_system(name: str, tmp_path: Path) -> None:
+    if name == "dask":
+        pytest.importorskip("distributed")
+    done = _run("system", "--quick", "--tasks", "20", "--system", name, "--output", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))["system"]["subjects"][name]
+    assert found["many_seconds"]["median"] > 0
+    assert ("running_milliseconds" in found) == (name != "dask")
+    if name != "dask":
+        assert found["queued_ran"]["median"] == 0
+
+
+def test_a_system_that_is_not_there_is_exit_status_2() -> None:
+    done = _run("system", "--system", "none")
+    assert done.returncode == 2
+    assert "unknown system 'none'" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,25 +11,33 @@ from typing import Any
 
 FILE = "benchmark.svg"
 NO_CHART = "No chart: pip install 'rescind[benchmark]' for matplotlib"
-_COLOURS = ("#2a6f97", "#c8553d", "#8a8a8a", "#588157")
+_COLOURS = {"reference": "#2a6f97", "opengris-scaler": "#c8553d", "forwarder": "#8a8a8a", "dask": "#588157"}
+_OTHER_COLOUR = "#222222"
+_COLUMNS = 2
 
 
 def draw(content: Mapping[str, Any], directory: Path) -> Path | None:
     """Draw what is there of the parts; None without matplotlib. Raises `OSError`."""
     try:
+        from matplotlib import rc_context
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
     except ImportError:
         return None
     panels = [(panel, content[name]) for name, panel in _PANELS if name in content and panel.fits(content[name])]
-    figure = Figure(figsize=(4.6 * len(panels) or 1, 3.6), layout="constrained")
+    rows = math.ceil(len(panels) / _COLUMNS)
+    figure = Figure(figsize=(5.0 * _COLUMNS, 3.4 * max(1, rows)), layout="constrained")
     FigureCanvasSVG(figure)
     for number, (panel, part) in enumerate(panels):
-        axes = figure.add_subplot(1, len(panels), number + 1)
+        axes = figure.add_subplot(rows, _COLUMNS, number + 1)
         axes.spines[["top", "right"]].set_visible(False)
         panel.draw(axes, part)
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
     path = directory / FILE
-    figure.savefig(path, metadata={"Date": None})
+    # Text stays text, and the same figures give the same file.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": FILE}):
+        figure.savefig(path, metadata={"Date": None})
     return path
 
 
@@ -54,7 +63,7 @@ class _Bars:
             figures = [found[key] for key in self.keys if key in found]
             medians = [one["median"] for one in figures]
             errors = [[one["median"] - one["low"] for one in figures], [one["high"] - one["median"] for one in figures]]
-            colour = _COLOURS[place % len(_COLOURS)]
+            colour = _COLOURS.get(subject, _OTHER_COLOUR)
             bars = axes.bar(at, medians, width, label=subject, color=colour, yerr=errors, ecolor="#00000066")
             axes.bar_label(bars, [f"{value:,.3g}" for value in medians], padding=2, fontsize=8)
         axes.set_xticks(range(len(self.keys)), list(self.keys.values()))
@@ -76,11 +85,10 @@ class _Lines:
         for one in part["measurements"]:
             line = found.setdefault((one["subject"], one["where"]), {})
             line.setdefault(one["tasks"], []).append(one["cancel_microseconds"])
-        colours = dict(zip(part["versions"], _COLOURS, strict=False))
         for (subject, where), points in found.items():
             style = "-" if where == "dispatched" else "--"
             values = [statistics.median(values) for values in points.values()]
-            colour = colours.get(subject, "black")
+            colour = _COLOURS.get(subject, _OTHER_COLOUR)
             axes.plot(list(points), values, style, marker="o", label=f"{subject}, {where}", color=colour)
         axes.set_xscale("log")
         axes.set_yscale("log")

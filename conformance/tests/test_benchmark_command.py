@@ -71,10 +71,21 @@ def test_what_cannot_run_is_exit_status_2(arguments: list[str], said: str) -> No
     assert said in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_nothing_is_left_of_a_run_that_is_ended(number: signal.Signals, tmp_path: Path) -> None:
-    command = [*_COMMAND, "scheduler", "--tasks", "1000000"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+_SCHEDULER = ("scheduler", "--tasks", "1000000")
+_SYSTEM = ("system", "--tasks", "1000000", "--system")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "number"),
+    [
+        (_SCHEDULER, signal.SIGINT),
+        (_SCHEDULER, signal.SIGTERM),
+        ((*_SYSTEM, "reference"), signal.SIGINT),
+        ((*_SYSTEM, "opengris-scaler"), signal.SIGTERM),
+    ],
+)
+def test_nothing_is_left_of_a_run_that_is_ended(arguments: tuple[str, ...], number: signal.Signals) -> None:
+    with subprocess.Popen([*_COMMAND, *arguments], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "1,000,000 tasks" in line:
@@ -82,7 +93,7 @@ def test_nothing_is_left_of_a_run_that_is_ended(number: signal.Signals, tmp_path
         family = psutil.Process(process.pid).children(recursive=True)
         assert len(family) >= 3  # a scheduler, a client, workers
         process.send_signal(number)
-        assert process.wait(30) == 128 + number
+        assert process.wait(60) == 128 + number
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
 

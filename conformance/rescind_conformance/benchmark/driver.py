@@ -14,6 +14,7 @@ from rescind_conformance.benchmark.contestants import Running
 from rescind_conformance.benchmark.player import SILENCE_SECONDS
 from rescind_conformance.benchmark.process_use import CpuTime, NotMeasurable, cpu_time
 from rescind_conformance.process import Process
+from rescind_conformance.subjects import signals_wait
 
 _PACKAGE = "rescind_conformance.benchmark"
 
@@ -85,11 +86,11 @@ class Cast:
 
     def client(self, name: str = "client") -> Peer:
         """A client that is served. Raises `BenchmarkFailed`."""
-        return self._add(Peer(self._folder, name, "client_player", self._endpoint, name, str(self._silence)))
+        return self._add(name, "client_player", name, str(self._silence))
 
     def workers(self, number: int, queue_size: int) -> Peer:
         """So many registered workers in one process. Raises `BenchmarkFailed`."""
-        return self._add(Peer(self._folder, "workers", "worker_player", self._endpoint, str(number), str(queue_size)))
+        return self._add("workers", "worker_player", str(number), str(queue_size))
 
     def leave(self) -> None:
         """Have all of them say good-bye. Raises `BenchmarkFailed`."""
@@ -101,8 +102,10 @@ class Cast:
         for peer in self._peers:
             peer.close()
 
-    def _add(self, peer: Peer) -> Peer:
-        self._peers.append(peer)
+    def _add(self, name: str, module: str, *arguments: str) -> Peer:
+        with signals_wait():
+            peer = Peer(self._folder, name, module, self._endpoint, *arguments)
+            self._peers.append(peer)
         peer.frame_bytes = peer.ask("ready").get("frame_bytes", 0)
         return peer
 

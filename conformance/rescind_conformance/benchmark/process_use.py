@@ -28,7 +28,7 @@ def cpu_time(pid: int) -> CpuTime:
 
     Raises `NotMeasurable` if the process has ended, or on a system that keeps no such count.
     """
-    total = main = 0
+    total, main = 0, None
     try:
         for thread in Path(f"/proc/{pid}/task").iterdir():
             try:
@@ -40,8 +40,12 @@ def cpu_time(pid: int) -> CpuTime:
                 main = used
     except OSError as error:
         raise NotMeasurable(
-            f"CPU time of process {pid} cannot be read ({error}): it has ended, or this is no Linux with schedstat"
+            f"CPU time of process {pid} cannot be read ({error}): it has ended, or is no Linux's"
         ) from error
+    if main is None:
+        raise NotMeasurable(
+            f"CPU time of process {pid} cannot be read: it has ended, or this is no Linux with schedstat"
+        )
     return CpuTime(total / 1e9, main / 1e9)
 
 

@@ -22,7 +22,7 @@ from rescind_conformance.interop.programs import (
     scaler_workers,
 )
 from rescind_conformance.process import SubjectUnavailable
-from rescind_conformance.subjects import console_script
+from rescind_conformance.subjects import console_script, signals_wait
 
 SLOTS = 2
 """Processes that run tasks."""
@@ -43,37 +43,52 @@ def _place(folder: Path, name: str) -> Path:
 
 
 def _reference(folder: Path, stack: ExitStack) -> System:
-    scheduler = reference_scheduler(_place(folder, "scheduler"), None, "--worker-timeout", "60")
-    stack.callback(scheduler.stop)
+    place = _place(folder, "scheduler")
+    scheduler = _run(stack, lambda: reference_scheduler(place, None, "--worker-timeout", "60"))
     endpoint = endpoint_of(scheduler)
-    stack.callback(reference_worker(_place(folder, "worker"), endpoint, "--processes", str(SLOTS)).stop)
+    place = _place(folder, "worker")
+    _run(stack, lambda: reference_worker(place, endpoint, "--processes", str(SLOTS)))
     return System(endpoint, scheduler)
 
 
 def _scaler(folder: Path, stack: ExitStack) -> System:
-    storage = StorageServer(_place(folder, "storage"))
-    stack.callback(storage.program.stop)
-    scheduler = scaler_scheduler(_place(folder, "scheduler"), storage, "--worker-timeout-seconds", "60")
-    stack.callback(scheduler.stop)
+    place = _place(folder, "storage")
+    with signals_wait():
+        storage = StorageServer(place)
+        stack.callback(storage.program.stop)
+    place = _place(folder, "scheduler")
+    scheduler = _run(stack, lambda: scaler_scheduler(place, storage, "--worker-timeout-seconds", "60"))
     endpoint = endpoint_of(scheduler)
-    stack.callback(scaler_workers(_place(folder, "worker"), endpoint, SLOTS).stop)
+    place = _place(folder, "worker")
+    _run(stack, lambda: scaler_workers(place, endpoint, SLOTS))
     return System(endpoint, scheduler)
 
 
 def _dask(folder: Path, stack: ExitStack) -> System:
     module = [sys.executable, "-m"]
     options = ["--host", "127.0.0.1", "--no-dashboard"]
-    scheduler = Program(
-        [*module, "distributed.cli.dask_scheduler", *options, "--port", "0"], _place(folder, "scheduler")
-    )
-    stack.callback(scheduler.stop)
+    command = [*module, "distributed.cli.dask_scheduler", *options, "--port", "0"]
+    place = _place(folder, "scheduler")
+    scheduler = _run(stack, lambda: Program(command, place))
     endpoint = scheduler.wait_for_line("Scheduler at:")
     for number in range(SLOTS):
-        log = _place(folder, f"worker-{number}")
-        place = ["--nthreads", "1", "--no-nanny", "--local-directory", str(log.parent)]
-        worker = Program([*module, "distributed.cli.dask_worker", endpoint, *options, *place], log)
-        stack.callback(worker.stop)
+        _run_dask_worker(
+            _place(folder, f"worker-{number}"), [*module, "distributed.cli.dask_worker", endpoint, *options], stack
+        )
     return System(endpoint, scheduler)
+
+
+def _run_dask_worker(place: Path, command: list[str], stack: ExitStack) -> None:
+    options = ["--nthreads", "1", "--no-nanny", "--local-directory", str(place.parent)]
+    _run(stack, lambda: Program([*command, *options], place))
+
+
+def _run(stack: ExitStack, start: Callable[[], Program]) -> Program:
+    """Start a program that ends with the stack, whenever a signal comes."""
+    with signals_wait():
+        program = start()
+        stack.callback(program.stop)
+    return program
 
 
 SYSTEMS: Mapping[str, Callable[[Path, ExitStack], System]] = {
@@ -100,8 +115,9 @@ def running(name: str, folder: Path) -> Iterator[tuple[System, Peer]]:
     """A system and its client, ready; they end with the block. Raises `SubjectUnavailable`, `BenchmarkFailed`."""
     with ExitStack() as stack:
         system = SYSTEMS[name](folder, stack)
-        client = Peer(folder, "client", "system_player", name, system.endpoint, str(SLOTS), str(folder))
-        stack.callback(client.close)
+        with signals_wait():
+            client = Peer(folder, "client", "system_player", name, system.endpoint, str(SLOTS), str(folder))
+            stack.callback(client.close)
         try:
             client.ask("ready")
             yield system, client

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,8 +18,11 @@ from rescind_conformance.benchmark.chart import draw
 from rescind_conformance.benchmark.figures import markdown
 from rescind_conformance.benchmark.held import Held, Where, expected_seconds, growth
 from rescind_conformance.benchmark.measures import BY_KEY, Results
+from rescind_conformance.benchmark.process_use import NotMeasurable, cpu_time, resident_bytes
 from rescind_conformance.benchmark.report import part, results_as_json, table, write_part
 from rescind_conformance.benchmark.statistics import Spread, percentile, ratio, slope
+from rescind_conformance.benchmark.systems import require
+from rescind_conformance.process import SubjectUnavailable
 
 
 def test_spread() -> None:
@@ -118,3 +125,39 @@ def test_a_file_of_somebody_else_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="format"):
         write_part(path, "held", {})
     assert path.read_text(encoding="utf-8") == '{"mine": 1}'
+
+
+def test_without_matplotlib_there_is_no_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert draw({}, tmp_path) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_dask_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(SubjectUnavailable, match="pip install 'rescind\\[benchmark\\]'"):
+        require("dask")
+
+
+def test_cpu_time_is_that_of_the_process() -> None:
+    before, clock = cpu_time(os.getpid()), time.process_time()
+    while time.process_time() - clock < 0.05:
+        pass
+    used = cpu_time(os.getpid()) - before
+    assert used.total == pytest.approx(time.process_time() - clock, abs=0.02)
+    assert 0 < used.main <= used.total
+
+
+def test_memory_is_what_the_process_has_touched() -> None:
+    before = resident_bytes(os.getpid())
+    block = b"x" * 50_000_000
+    assert resident_bytes(os.getpid()) - before == pytest.approx(len(block), rel=0.1)
+
+
+def test_a_process_that_is_not_there_cannot_be_measured() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    with pytest.raises(NotMeasurable, match="has ended"):
+        cpu_time(process.pid)
+    with pytest.raises(NotMeasurable, match="ended"):
+        resident_bytes(process.pid)

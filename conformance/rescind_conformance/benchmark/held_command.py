@@ -33,6 +33,7 @@ from rescind_conformance.benchmark.session import (
 _SMALL = 10_000
 """Up to this size a measurement is repeated, since it is short and so more easily disturbed."""
 _REPEATS = 3
+_BUDGET, _LARGE_BUDGET = 60.0, 600.0
 
 
 def held_command(
@@ -44,8 +45,14 @@ def held_command(
         typer.Option("--large", help="A million tasks, too. Takes 2 GB of memory and, with all subjects, 15 minutes."),
     ] = False,
     budget: Annotated[
-        float, typer.Option(min=1, help="Seconds; a size that is expected to take a subject longer is left out.")
-    ] = 60.0,
+        float | None,
+        typer.Option(
+            min=1,
+            help=f"Seconds; a size that is expected to take a subject longer is left out. Default: {_BUDGET}, "
+            f"with --large {_LARGE_BUDGET}.",
+            show_default=False,
+        ),
+    ] = None,
     output: Output = None,
     quick: Quick = False,
 ) -> None:
@@ -64,6 +71,7 @@ def held_command(
     `rescind benchmark held --subject reference --large`
     """
     sizes = [*(SIZES[:2] if quick else SIZES), *([LARGE] if large else [])]
+    budget = budget or (_LARGE_BUDGET if large else _BUDGET)
     names = chosen(subject, endpoint, pid)
     require_output(output)
     found: list[Held] = []

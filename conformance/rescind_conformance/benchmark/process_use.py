@@ -33,7 +33,7 @@ def cpu_time(pid: int) -> CpuTime:
         for thread in Path(f"/proc/{pid}/task").iterdir():
             try:
                 used = int((thread / "schedstat").read_text(encoding="ascii").split()[0])
-            except ProcessLookupError:
+            except (ProcessLookupError, FileNotFoundError):
                 continue  # a thread that has just ended
             total += used
             if thread.name == str(pid):

@@ -114,7 +114,8 @@ def test_json_and_chart_keep_what_other_parts_have_written(tmp_path: Path) -> No
     lines = markdown(whole).splitlines()
     assert lines[0].startswith("`rescind benchmark scheduler` on ")
     assert "| scheduler CPU a task, µs | 20.0 | 150.0 | 0.10 (0.05-0.20) |" in lines
-    assert "| ours, waiting | 508 | 1,000 | 0.98 |" in lines
+    assert "| 1,000 tasks waiting | 508 | 1,000.0 |" in lines
+    assert "| slope |  | 0.98 |" in lines
     pytest.importorskip("matplotlib")
     assert draw(whole, tmp_path) == tmp_path / "benchmark.svg"
 

@@ -77,16 +77,20 @@ def _ratio(spread: Mapping[str, float] | None) -> str:
 
 
 def _held(part: Mapping[str, Any]) -> list[str]:
+    """A row a state and size, a column a figure and subject; the slope below each group."""
+    found = part["measurements"]
     slopes = {(one["subject"], one["where"]): one["slope"] for one in part["slopes"]}
-    sizes = sorted({one["tasks"] for one in part["measurements"]})
+    names = list(dict.fromkeys(one["subject"] for one in found))
     rows = []
-    for subject, where in dict.fromkeys((one["subject"], one["where"]) for one in part["measurements"]):
-        of = [one for one in part["measurements"] if (one["subject"], one["where"]) == (subject, where)]
-        cells = [_median(of, size, key, 0) for key in ("own_bytes", "cancel_microseconds") for size in sizes]
-        slope = slopes[subject, where]
-        rows.append([f"{subject}, {where}", *cells, "-" if slope is None else f"{slope:.2f}"])
-    heads = [f"bytes a task at {size:,}" for size in sizes] + [f"µs a cancel of {size:,}" for size in sizes]
-    return _table(["", *heads, "slope"], rows)
+    for where in dict.fromkeys(one["where"] for one in found):
+        groups = [[one for one in found if (one["subject"], one["where"]) == (name, where)] for name in names]
+        for size in sorted({one["tasks"] for one in found if one["where"] == where}):
+            cells = [_median(of, size, "own_bytes", 0) for of in groups]
+            cells += [_median(of, size, "cancel_microseconds", 1) for of in groups]
+            rows.append([f"{size:,} tasks {where}", *cells])
+        growth = [slopes.get((name, where)) for name in names]
+        rows.append(["slope", *("" for _ in names), *("-" if one is None else f"{one:.2f}" for one in growth)])
+    return _table(["", *(f"bytes a task, {name}" for name in names), *(f"µs a cancel, {name}" for name in names)], rows)
 
 
 def _median(found: Sequence[Mapping[str, Any]], size: int, key: str, digits: int) -> str:

@@ -66,6 +66,21 @@ def end_on_signals() -> None:
         signal.signal(number, on_signal)
 
 
+def end_on_first_signal() -> None:
+    """As `end_on_signals` and Ctrl-C, but what comes while everything is being ended does not cut that short.
+
+    For a command whose processes are killed, which is soon done.
+    """
+
+    def on_signal(number: int, frame: FrameType | None) -> NoReturn:
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, on_signal)
+
+
 def fail(text: str) -> NoReturn:
     """End the command: it could not run, and why."""
     typer.echo(f"rescind: {text}", err=True)

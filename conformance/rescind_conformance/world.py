@@ -154,7 +154,7 @@ class World(Findings):
         return found[0]
 
     def check_content(self, task: TaskRef, received: Task, requirement: str) -> None:
-        """Check that a worker got the Task that was submitted. A change at the first dispatch is one from M4."""
+        """Check that a worker got the Task that was submitted. A change at the first dispatch is one from S1.5."""
         submitted = self._submitted.get(task.id, [])
         first = task.id not in self._assigned
         self._assigned.add(task.id)
@@ -163,7 +163,7 @@ class World(Findings):
             self.check("S12.5" if first else "S12.16", received == self._nodes[task.id], expected, "its fields differ")
         elif submitted:
             expected = f"Task {task.name} comes with all that it was submitted with"
-            self.check("M4" if first else requirement, received in submitted, expected, "its fields differ")
+            self.check("S1.5" if first else requirement, received in submitted, expected, "its fields differ")
 
     # --- time
 

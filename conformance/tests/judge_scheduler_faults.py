@@ -405,9 +405,9 @@ def machine(expected: str, kind: type[SchedulerMachine]) -> SchedulerFault:
 FAULTS: dict[str, SchedulerFault] = {
     "results are not sent": SchedulerFault("S1.1 S5.1 S4.3 S9.3 S7.4", drop(says(TaskResult))),
     "results are sent twice": SchedulerFault("S1.1", double(says(TaskResult))),
-    "results are successes": SchedulerFault("M4 M6 S8.1", change(says(TaskResult), altered(result_type=0))),
+    "results are successes": SchedulerFault("S1.5 M6 S8.1", change(says(TaskResult), altered(result_type=0))),
     "results of an unknown kind are failures": SchedulerFault(
-        "M6 M4 S8.1", change(says(TaskResult), altered(result_type=1))
+        "M6 S1.5 S8.1", change(says(TaskResult), altered(result_type=1))
     ),
     "results go to another client": SchedulerFault("S2.4 S2.3", change(says(TaskResult), misdirected(CLIENTS))),
     "everybody hears of a confirm": SchedulerFault(
@@ -431,7 +431,7 @@ FAULTS: dict[str, SchedulerFault] = {
     "tasks are sent to others": SchedulerFault(
         "S8.2 S1.1 S4.1 S8.4 S9.6 S9.3 S9.7 S11.3", change(says(Task), misdirected(WORKERS))
     ),
-    "tasks lose their arguments": SchedulerFault("M4 M6", change(says(Task), altered(function_args=()))),
+    "tasks lose their arguments": SchedulerFault("S1.5 M6", change(says(Task), altered(function_args=()))),
     "cancels are not passed on": SchedulerFault("S4.1 S9.7 M6", drop(says(TaskCancel))),
     "cancels are passed on twice": SchedulerFault("S6.1 S7.7 S9.7", double(says(TaskCancel))),
     "cancels change their force": SchedulerFault("S4.1 S7.1 S9.7 M6", change(says(TaskCancel), flipped)),

@@ -121,10 +121,14 @@ if "interop" in sys.orig_argv:
 
 def test_what_stays_in_the_storage_is_told(tmp_path: Path, marked: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(HOARDING)
-    ended = interop("--mix", "ref/ref/ref", "--scenario", "exceptions", faults=tmp_path)
+    options = ("--mix", "ref/ref/ref", "--scenario", "exceptions", "--output", str(tmp_path / "report"))
+    ended = interop(*options, faults=tmp_path)
     assert ended.returncode == 1, ended.stderr
     assert "FAIL C3.2  storage-empty in ref/ref/ref: " in ended.stdout
     assert "objects after exceptions" in ended.stdout
+    (conversation,) = (tmp_path / "report" / "conversations").iterdir()
+    assert "storage-empty" in conversation.name
+    assert "taskResult" in conversation.read_text()
 
 
 def test_an_expected_departure_that_passes_is_unexpected(tmp_path: Path, marked: str) -> None:
@@ -177,7 +181,8 @@ def test_the_list_names_every_mix_and_scenario() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_stopped_leaves_nothing(number: int, tmp_path: Path, marked: str) -> None:
+@pytest.mark.parametrize("impatient", [False, True])
+def test_a_run_that_is_stopped_leaves_nothing(number: int, impatient: bool, tmp_path: Path, marked: str) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     options = ["--mix", "ref/ref/ref", "--mix", "ref/scaler/scaler", "--scenario", "results", "--scenario", "worker-*"]
@@ -192,8 +197,10 @@ def test_a_run_that_is_stopped_leaves_nothing(number: int, tmp_path: Path, marke
     first = running.stderr.readline()
     assert "results: pass" in first  # the other mix is starting, or plays
     running.send_signal(number)
+    while impatient and running.poll() is None:
+        running.send_signal(number)
     running.communicate(timeout=HANG)
-    assert running.returncode == 130 if number == signal.SIGINT else 128 + number
+    assert running.returncode == 128 + number
     assert list(temporary.iterdir()) == []
 
 

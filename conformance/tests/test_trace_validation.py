@@ -287,7 +287,7 @@ WRONG: dict[str, tuple[list[TraceRecord | TraceEvent], str, int | None]] = {
         3,
     ),
     "nobody has asked for a shutdown": ([*BEAT, went("a", ClientShutdownResponse(True))], "S11.6", 3),
-    "a Task is altered": ([*LIFE[:3], went("b", Task(T, metadata=b"1")), *LIFE[4:]], "M4", 4),
+    "a Task is altered": ([*LIFE[:3], went("b", Task(T, metadata=b"1")), *LIFE[4:]], "S1.5", 4),
     "a Task with an argument of an unknown type is altered": (
         [*BEAT, came("a", Task(T, function_args=(Argument(9, b"1"),))), went("b", Task(T))],
         "M6",
@@ -299,7 +299,7 @@ WRONG: dict[str, tuple[list[TraceRecord | TraceEvent], str, int | None]] = {
             came("b", WorkerDisconnectNotification()),
             *[came("d", BEAT[0].message), went("d", Task(T, metadata=b"1"))],
         ],
-        "M4",
+        "S1.5",
         7,
     ),
     "a second Task of the owner takes the place of the first": (

@@ -59,7 +59,7 @@ IsReady(record) == \A lane \in Lanes : IsNext(lane, "to") => Record(lane)[1] > r
 Into(lane, out) == SelectSeq(out, LAMBDA item : This.into[item[1]] = lane)
 Count(item, items) == Cardinality({i \in DOMAIN items : items[i] = item})
 
-\* A Task that goes to a worker as it was accepted is the model's (M4, M6).
+\* A Task that goes to a worker as it was accepted is the model's (S1.5, M6).
 Plain(message) == IF message[1] = "Task" /\ message[3] = content[message[2]] THEN <<"Task", message[2]>> ELSE message
 
 \* What is sent in one step is what was recorded next. Where it is about several tasks (S9.5), their order is free.

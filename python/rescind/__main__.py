@@ -11,9 +11,9 @@ def main() -> None:
     Ctrl-C ends it also while it is being imported, which takes a moment: status 130, and no traceback.
     """
     try:
-        from rescind.cli import whole_app
+        from rescind.cli import app_of
 
-        command = whole_app()
+        command = app_of(sys.argv[1:])
     except KeyboardInterrupt:
         sys.exit(130)
     command()

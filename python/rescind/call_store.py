@@ -85,8 +85,8 @@ class CallStore:
         """Store the functions and the values of a graph, each value once; the GraphTask that names them.
 
         Its targets are those of `keys` that are calls, in this order. Every id is new (C13.4). Raises what
-        pickling or storing raises, and `ValueError` for a graph that is too large for a message; then nothing
-        of it stays in the store.
+        pickling or storing raises, and `ValueError` for a graph that is too large for a message and for
+        capabilities that are no amounts by name; then nothing of it stays in the store.
         """
         # A function that many nodes have is pickled once; it lives as long as `graph` does.
         pickled_functions = {id(call.function): b"" for call in graph.calls.values()}
@@ -118,6 +118,8 @@ class CallStore:
         try:
             encode(message)
         except WireError as error:
+            if error.reason in ("wrong type", "out of range"):
+                raise ValueError(f"capabilities are amounts, of 64 bits, by name ({error})") from error
             raise ValueError(f"{len(ids)} calls do not go into one message ({error}): submit them in parts") from error
         stored: list[Task] = []
         try:

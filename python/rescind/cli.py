@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -33,9 +34,15 @@ Endpoint = Annotated[str, typer.Option(help="ZeroMQ endpoint of the scheduler.")
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, not only what goes wrong.")]
 
 
+def app_of(arguments: Sequence[str]) -> typer.Typer:
+    """What serves these arguments: without the suite, which takes half a second to import, if they run a cluster."""
+    names = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
+    return app if arguments and arguments[0] in names else whole_app()
+
+
 @cache
 def whole_app() -> typer.Typer:
-    """Every command. The suite is imported here, because workers that it starts by the hundred do not need it."""
+    """Every command."""
     from rescind_conformance.benchmark.command import app as benchmark_app
     from rescind_conformance.cli import app as conformance_app
     from rescind_conformance.interop.command import interop
@@ -129,6 +136,8 @@ def scheduler(
         )
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: serving.stop())
+    # It makes no cycles, and with a million tasks held a look for some would stop it for half a second.
+    gc.disable()
     print(f"listening on {serving.endpoint}", flush=True)
     try:
         serving.run()

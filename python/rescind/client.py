@@ -124,8 +124,10 @@ class Client(concurrent.futures.Executor):
 
         Raises before anything is stored or sent (C13.4): `KeyError` for a name that is not in the graph and for
         a key that is asked for twice; `TypeError` for an argument that is no name; `graphlib.CycleError`;
-        `ValueError` for a graph that does not go into one message of 16 MiB, some 55,000 calls (a scheduler need
-        not take more than 1 MiB, M2); and as `submit` does.
+        `ValueError` for capabilities that are not amounts by name, and for a graph that does not go into one message
+        of 16 MiB, some 55,000 calls (a scheduler need not take more than 1 MiB, M2); and as `submit` does. A graph
+        with more calls than the scheduler takes, 10,000 by default (S11.5), is refused: its futures are cancelled,
+        as not found.
         """
         session = self._session
         session.check_usable()

@@ -99,6 +99,7 @@ class ClientSession:
             if self._storage is None:
                 raise ConnectionError(self._why_not_connected(timeout))
             store = self._open_store(self._storage)
+            _leave_first_at_exit()
             self._calls = CallStore(store, self.identity, stream_output=self._stream_output)
             # `keep_results` reads in that thread, perhaps when the scheduler has just removed the store.
             self.link.run_soon(self._calls.open_in_this_thread)
@@ -305,7 +306,12 @@ def _show(log: TaskLog) -> None:
 _SESSIONS: weakref.WeakSet[ClientSession] = weakref.WeakSet()
 
 
-@atexit.register
+def _leave_first_at_exit() -> None:
+    """What was registered last runs first: before the connections end that a store has opened in the meantime."""
+    atexit.unregister(_leave_all)
+    atexit.register(_leave_all)
+
+
 def _leave_all() -> None:
     """The interpreter exits: say good-bye, so that the scheduler need not wait for its time-out."""
     sessions = [session for session in _SESSIONS if session.process == os.getpid()]

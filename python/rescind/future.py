@@ -165,7 +165,7 @@ class ScalerFuture(concurrent.futures.Future[T]):
         try:
             self._make_ready(timeout)
             if self._state == _CANCELLED:
-                raise concurrent.futures.CancelledError
+                raise concurrent.futures.CancelledError(*self._why_cancelled())
             if self._exception is not None:
                 raise self._exception
             return cast(T, self._result)
@@ -182,7 +182,7 @@ class ScalerFuture(concurrent.futures.Future[T]):
                 return None if self._result_type == TaskResultType.SUCCESS else RemoteError("not read yet", "")
         self._make_ready(timeout)
         if self._state == _CANCELLED:
-            raise concurrent.futures.CancelledError
+            raise concurrent.futures.CancelledError(*self._why_cancelled())
         return self._exception
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -289,6 +289,16 @@ class ScalerFuture(concurrent.futures.Future[T]):
             self._manager.run_callbacks(self._load_and_run_callbacks)
         return True
 
+    def _why_cancelled(self) -> tuple[str, ...]:
+        """What a `CancelledError` says, where it may be that nobody has asked for it."""
+        match self._cancel_outcome:
+            case CancelOutcome.NOT_FOUND:
+                return ("the scheduler does not hold this task: it has refused it, as its log says, or lost it",)
+            case CancelOutcome.DISCONNECTED:
+                return ("the client has disconnected, or lost its scheduler",)
+            case _:
+                return ()
+
     # Waiting
 
     def _wait_for_end(self, current: CancelRound, *, follow: bool) -> CancelOutcome:
@@ -335,7 +345,7 @@ class ScalerFuture(concurrent.futures.Future[T]):
             self._manager.request_cancel(self)
             raise
         if self._state == _CANCELLED:
-            raise asyncio.CancelledError
+            raise asyncio.CancelledError(*self._why_cancelled())
         return self.result(0)
 
     def _condition_held_by_caller(self) -> bool:

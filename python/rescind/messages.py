@@ -8,9 +8,10 @@ so that each receiver can do with it what SPEC.md says for that field (requireme
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+from rescind.value import value
 
 MAX_TASK_ID_BYTES: Final = 255
 """The longest task id (M5)."""
@@ -53,7 +54,7 @@ class DisconnectType(IntEnum):
     SHUTDOWN = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Argument:
     """One argument of a task: an object's id, or (in a graph) another task's id."""
 
@@ -61,7 +62,7 @@ class Argument:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Capability:
     """Something a task needs or a worker has, with an amount."""
 
@@ -69,7 +70,7 @@ class Capability:
     value: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Resource:
     """Use of a process: CPU in tenths of a percent, resident memory in bytes."""
 
@@ -77,7 +78,7 @@ class Resource:
     rss: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ProcessorStatus:
     """One process of a worker, as its heartbeat reports it."""
 
@@ -90,7 +91,7 @@ class ProcessorStatus:
     task_age_seconds: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ObjectStorageAddress:
     """Where the payloads are kept."""
 
@@ -99,7 +100,7 @@ class ObjectStorageAddress:
     scheme: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Task:
     """Client to scheduler: run this. Scheduler to worker: this is now yours."""
 
@@ -111,7 +112,7 @@ class Task:
     capabilities: tuple[Capability, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TaskCancel:
     """Owner to scheduler, scheduler to worker: opens or joins a cancel round."""
 
@@ -119,7 +120,7 @@ class TaskCancel:
     force: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TaskCancelConfirm:
     """Worker to scheduler, scheduler to owner: the answer to a cancel."""
 
@@ -127,7 +128,7 @@ class TaskCancelConfirm:
     cancel_confirm_type: CancelConfirmType | int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TaskResult:
     """Worker to scheduler, scheduler to owner: the task ended by itself."""
 
@@ -137,7 +138,7 @@ class TaskResult:
     results: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TaskLog:
     """Worker to scheduler, scheduler to owner: what a task wrote."""
 
@@ -146,7 +147,7 @@ class TaskLog:
     content: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GraphTask:
     """Client to scheduler: tasks that depend on one another."""
 
@@ -156,12 +157,12 @@ class GraphTask:
     graph: tuple[Task, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ObjectInstruction:
     """Bookkeeping of payload objects, carried opaquely: outside of this protocol."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClientHeartbeat:
     """Client to scheduler: I am here; and the request of a fence."""
 
@@ -170,14 +171,14 @@ class ClientHeartbeat:
     hostname: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClientHeartbeatEcho:
     """Scheduler to client: the fence; carries where payloads are kept."""
 
     object_storage_address: ObjectStorageAddress = ObjectStorageAddress()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerHeartbeat:
     """Worker to scheduler: I am here and hold up to `queue_size` tasks; the request of a fence."""
 
@@ -196,28 +197,28 @@ class WorkerHeartbeat:
     net_recv_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerHeartbeatEcho:
     """Scheduler to worker: the fence; carries where payloads are kept."""
 
     object_storage_address: ObjectStorageAddress = ObjectStorageAddress()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClientDisconnect:
     """Client to scheduler: good-bye, or shut the cluster down. Scheduler to worker: leave."""
 
     disconnect_type: DisconnectType | int = DisconnectType.DISCONNECT
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClientShutdownResponse:
     """Scheduler to client: whether the cluster will shut down."""
 
     accepted: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerDisconnectNotification:
     """Worker to scheduler: good-bye; what I held is yours again."""
 

@@ -157,6 +157,9 @@ def keep_payloads(run_directory: Path | None, storage: str | None, advertised: s
     )
 
 
+_ABOUT_PAYLOADS = (TaskResult, ObjectInstruction)
+
+
 def look_after(
     payloads: PayloadKeeper, machine: SchedulerMachine, received: Received, instructions: Sequence[Instruction]
 ) -> None:
@@ -165,7 +168,7 @@ def look_after(
     `instructions`: what the machine wanted to be done about it.
     """
     message, sender = received.message, received.sender
-    if not isinstance(message, TaskResult | ObjectInstruction):
+    if not isinstance(message, _ABOUT_PAYLOADS):
         return
     if any(isinstance(each, Dropped) for each in instructions):
         return

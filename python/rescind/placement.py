@@ -41,12 +41,16 @@ class Placement:
 
     def update(self, worker: WorkerRecord) -> None:
         """List `worker` again after its load or its queue size changed (or it is new)."""
-        wanted = worker.load if worker.load < worker.queue_size else None
+        load = len(worker.tasks)
+        wanted = load if load < worker.queue_size else None
         if wanted == worker.bucket:
             return
         self.remove(worker)
         if wanted is not None:
-            self._buckets.setdefault(wanted, {})[worker.identity] = worker
+            bucket = self._buckets.get(wanted)
+            if bucket is None:
+                bucket = self._buckets[wanted] = {}
+            bucket[worker.identity] = worker
             worker.bucket = wanted
             self._with_room += 1
             self._lowest = min(self._lowest, wanted)

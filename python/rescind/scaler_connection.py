@@ -91,6 +91,8 @@ class StorageConnection:
         """Seconds that payloads took to come, in all."""
         self._lock = threading.Lock()
         """Held for each call of the socket, none of which waits; and for what is noted here."""
+        if _EXITING.is_set():
+            raise ConnectionFailed(f"no connection to {name_of(address)}: the interpreter exits")
         # Asked first: Scaler's socket would try for the better part of a minute.
         url = _listening(address)
         connected: Future[None] = Future()
@@ -277,11 +279,13 @@ def _context_of_this_process() -> Any:
 
 
 _OPEN: weakref.WeakSet[StorageConnection] = weakref.WeakSet()
+_EXITING = threading.Event()
 
 
 @atexit.register
 def _close_all() -> None:
-    """The interpreter exits, and waits in vain for the threads of sockets that are open."""
+    """The interpreter exits, and waits in vain for the threads of sockets that are open; no more are made."""
+    _EXITING.set()
     for connection in list(_OPEN):
         connection.close()
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rescind.messages import Message, ObjectStorageAddress
+from rescind.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SchedulerSettings:
     """What an operator may choose. Times are in seconds."""
 
@@ -26,7 +25,7 @@ class SchedulerSettings:
     object_storage_address: ObjectStorageAddress = ObjectStorageAddress()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Received:
     """A well-formed message came in over `sender`'s connection; `frame` is it as it stood on the wire."""
 
@@ -36,24 +35,24 @@ class Received:
     now: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TimePassed:
     """It is now `now` (seconds, monotonic): look for peers that have been silent for too long."""
 
     now: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RebalanceDue:
     """Time to move queued tasks from crowded workers to idle ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CloseRequested:
     """Begin an orderly shutdown: take no tasks, send the workers home (S9.10)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CloseExpired:
     """The grace of an orderly shutdown is over: settle what is left and stop."""
 
@@ -61,7 +60,7 @@ class CloseExpired:
 Event = Received | TimePassed | RebalanceDue | CloseRequested | CloseExpired
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Send:
     """Encode `message` and send it to `to`."""
 
@@ -69,7 +68,7 @@ class Send:
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Forward:
     """Send `frame` to `to` as it is."""
 
@@ -77,7 +76,7 @@ class Forward:
     frame: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Dropped:
     """A message had no effect: count `reason` and log it with the sender (S11.2)."""
 
@@ -86,33 +85,33 @@ class Dropped:
     task_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lost:
     """`peer` has been silent for longer than its time-out (S9.1): tell the operator."""
 
     peer: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReleaseOwner:
     """The client `owner` is gone: release every payload object that was kept for it."""
 
     owner: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReleaseObjects:
     """A worker that was declared lost has stored these, and nobody will ask for them."""
 
     object_ids: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Closing:
     """An orderly shutdown has begun: `CloseExpired` is due when its grace is over."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Closed:
     """The orderly shutdown is complete: every task has had its terminal message."""
 

@@ -80,10 +80,27 @@ class Graph:
             return TaskCancelConfirm(self.graph_id, CancelConfirmType.CANCELED)
         return TaskResult(self.graph_id, self.failure.result_type if self.failure else TaskResultType.SUCCESS)
 
+    def dissolve(self) -> None:
+        """It is over, or was refused: untie its nodes, so that nothing is left for a garbage collector."""
+        for node in self.nodes.values():
+            node.dependencies.clear()
+            node.dependants.clear()
+        self.nodes.clear()
+
 
 def plan(message: GraphTask, owner: bytes) -> Graph:
     """The books of a new graph. Raises `BadGraph`."""
     graph = Graph(message.task_id, owner)
+    try:
+        _fill(graph, message)
+    except BadGraph:
+        graph.dissolve()
+        raise
+    graph.open = dict.fromkeys(graph.nodes)
+    return graph
+
+
+def _fill(graph: Graph, message: GraphTask) -> None:
     targets = set(message.targets)
     for task in message.graph:
         if task.task_id in graph.nodes or task.task_id == message.task_id:
@@ -105,8 +122,6 @@ def plan(message: GraphTask, owner: bytes) -> Graph:
         TopologicalSorter({node: node.dependencies for node in graph.nodes.values()}).prepare()
     except CycleError as error:
         raise BadGraph("a cycle in a graph") from error
-    graph.open = dict.fromkeys(graph.nodes)
-    return graph
 
 
 Consequence = tuple[bytes, TaskInput | tuple[bytes, ...]]

@@ -195,13 +195,16 @@ class SchedulerMachine(SchedulerTasks):
             self._refuse(event, str(error))
             return
         if any(map(self._in_use, (graph.graph_id, *graph.nodes))):
-            self._refuse(event, "task id in use")
+            reason = "task id in use"
         elif self._closing:
-            self._refuse(event, "closing")
+            reason = "closing"
         elif len(client.tasks) + len(graph.nodes) > self._settings.max_tasks_per_client:
-            self._refuse(event, "too many tasks")
+            reason = "too many tasks"
         else:
             self._accept_graph(graph, client)
+            return
+        graph.dissolve()
+        self._refuse(event, reason)
 
     def _on_task_cancel(self, event: Received) -> None:
         assert isinstance(event.message, TaskCancel)
@@ -334,7 +337,7 @@ class SchedulerMachine(SchedulerTasks):
             return
         self._remember_lost(identity, _LostPeer(was_worker=False))
         for graph_id in client.graphs:
-            del self._graphs[graph_id]
+            self._graphs.pop(graph_id).dissolve()
         for task_id in list(client.tasks):
             self._tasks[task_id].node = None  # S12.18: it is a task like any other
             self._apply(self._tasks[task_id], TaskInput.OWNER_LOST)

@@ -131,6 +131,8 @@ class SchedulerTasks:
 
     def _settle_graphs(self) -> None:
         """Carry on what the ends of nodes mean for others. A loop, since a chain of nodes may be long."""
+        if not (self._ended_nodes or self._changed_graphs):
+            return
         while self._ended_nodes:
             for about, consequence in settle(self._ended_nodes.popleft()):
                 if isinstance(consequence, tuple):
@@ -142,6 +144,7 @@ class SchedulerTasks:
                 del self._graphs[graph.graph_id]
                 del self._clients[graph.owner].graphs[graph.graph_id]
                 self._send(graph.owner, graph.last_word())
+                graph.dissolve()
             elif graph.asking is not None and not graph.asking:
                 graph.asking = None
                 self._send(graph.owner, TaskCancelConfirm(graph.graph_id, CancelConfirmType.CANCEL_FAILED))

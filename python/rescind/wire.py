@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, cast
 
-from rescind.messages import MAX_TASK_ID_BYTES, Message
+from rescind.messages import MAX_TASK_ID_BYTES, Message, TaskCancel, TaskCancelConfirm
 from rescind.wire_layout import (
     BODIES,
     MAX_FRAME_BYTES,
@@ -60,6 +61,20 @@ def encode(message: Message) -> bytes:
     Raises `WireError`, naming the field, if a value has the wrong type or does not fit, and `TypeError` if
     `message` is none of the protocol's messages.
     """
+    if isinstance(message, TaskCancel):
+        word: int = message.force
+    elif isinstance(message, TaskCancelConfirm):
+        word = message.cancel_confirm_type
+    else:
+        return _encode(message)
+    task_id = message.task_id
+    if isinstance(task_id, bytes) and isinstance(word, int):
+        before, after = _around_task_id(member_name(message), len(task_id), word)
+        return before + task_id + after
+    return _encode(message)
+
+
+def _encode(message: Message) -> bytes:
     name = member_name(message)
     root = SCHEMA.Message.new_message()
     try:
@@ -70,6 +85,15 @@ def encode(message: Message) -> bytes:
     if len(frame) > MAX_FRAME_BYTES:
         raise WireError("too large", f"{name}: a frame of {len(frame)} bytes, more than {MAX_FRAME_BYTES}")
     return frame
+
+
+@lru_cache(maxsize=256, typed=True)
+def _around_task_id(name: str, length: int, word: int) -> tuple[bytes, bytes]:
+    """What stands before a task id of this length and behind it, in a message that says but one word more of it."""
+    kind = BODIES[name].type
+    zeros, ones = [_encode(kind(byte * length, word)) for byte in (b"\x00", b"\xff")]
+    start = next(at for at, byte in enumerate(zeros) if byte != ones[at])
+    return zeros[:start], zeros[start + length :]
 
 
 def decode(frame: bytes) -> Message:

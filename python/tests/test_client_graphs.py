@@ -222,6 +222,12 @@ def test_a_bad_graph_raises_before_anything_is_stored_or_sent(
     assert played.scheduler.nothing_received()
 
 
+@pytest.mark.parametrize("capabilities", [{"gpu": "two"}, {1: 1}, {"gpu": 2**63}])
+def test_capabilities_that_are_no_amounts_are_named_as_the_cause(client: Client, capabilities: Any) -> None:
+    with pytest.raises(ValueError, match="capabilities are amounts"):
+        client.get(DIAMOND, ["d"], capabilities=capabilities)
+
+
 def test_a_cycle_that_no_key_needs_does_not_matter(client: Client, played: Played) -> None:
     graph = {**DIAMOND, "e": (abs, "e"), "f": (abs, "missing")}
     client.get(graph, ["b"], block=False)

@@ -652,6 +652,18 @@ def test_a_repeated_result_does_not_release_the_unread_one(bench: Bench) -> None
     assert future.result() == "value"
 
 
+def test_what_nobody_asked_to_cancel_says_why_it_is_cancelled(bench: Bench) -> None:
+    refused, left, asked = bench.submit(), bench.submit(), bench.submit()
+    bench.manager.on_message(TaskCancelConfirm(refused.task_id, CancelConfirmType.CANCEL_NOT_FOUND))
+    bench.manager.on_message(TaskCancelConfirm(asked.task_id, CancelConfirmType.CANCELED))
+    bench.manager.disconnect()
+    for future, text in ((refused, "refused it"), (left, "disconnected"), (asked, "")):
+        with pytest.raises(CancelledError) as raised:
+            future.result()
+        assert text in str(raised.value)
+        assert bool(text) == bool(str(raised.value))
+
+
 def test_disconnecting_cancels_what_is_pending_and_ends_every_wait(bench: Bench) -> None:
     # Field bug 27: closed while cancel() waits in other threads.
     in_round, running, finished = (bench.submit() for _ in range(3))

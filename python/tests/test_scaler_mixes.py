@@ -190,6 +190,31 @@ def test_nothing_stays_when_clients_and_workers_are_killed(tmp_path: Path, serve
     assert server.count() == 0
 
 
+LOGS_AND_WAITS = """
+import logging, rescind.client_session
+logging.basicConfig(level=logging.INFO)
+rescind.client_session._EXIT_TIMEOUT = 60.0
+"""
+
+
+def test_a_program_that_does_not_disconnect_leaves_before_its_storage_is_closed(
+    tmp_path: Path, server: StorageServer
+) -> None:
+    with reference(tmp_path, server) as cluster:
+        cluster.start_worker("--processes", "1")
+        command = [sys.executable, "-c", LEAVES_ALL_BEHIND + LOGS_AND_WAITS, repr(sys.path), cluster.endpoint]
+        ended = subprocess.run(
+            [*command, str(tmp_path / "runs")],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=HANG,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")
+        wait_until(lambda: server.count() == 0, f"{server.count()} objects stay in the storage")
+
+
 def test_a_client_is_told_that_the_storage_has_gone(tmp_path: Path, server: StorageServer) -> None:
     with reference(tmp_path, server) as cluster:
         client = Client(cluster.endpoint)

@@ -193,6 +193,24 @@ def test_an_interpreter_ends_although_a_store_is_open(server: StorageServer, for
     assert forks or ended.stderr == ""
 
 
+def test_no_connection_is_made_when_the_interpreter_has_closed_them(server: StorageServer) -> None:
+    """It would not come, and end the process with an abort."""
+    script = (
+        "import atexit, sys; sys.path[:] = eval(sys.argv[1])\n"
+        "from rescind.peer_options import parse_storage_address\n"
+        "from rescind.store import StoreFailed, open_store\n"
+        "@atexit.register\n"  # before the store registers its end, and so run after it
+        "def ask_late():\n"
+        "    try: store.count()\n"
+        "    except StoreFailed as error: print(error)\n"
+        "store = open_store(parse_storage_address(sys.argv[2]))\n"
+    )
+    arguments = [sys.executable, "-c", script, repr(sys.path), server.url]
+    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=HANG, check=False)
+    said = f"no connection to {server.url}: the interpreter exits\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, said, "")
+
+
 def test_an_id_that_is_not_the_owners_is_refused(payloads: ScalerStore) -> None:
     for wrong in (argument_object_id(OTHER), b"short"):
         with pytest.raises(ValueError, match="no object id of"):

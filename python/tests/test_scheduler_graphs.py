@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -704,3 +705,42 @@ def test_random_lives_of_graphs(portion: int) -> None:
         life.check_end()
         ends["lost" if life.owner_lost else str(life.told[-1])] += 1
     assert len(ends) >= 5, "lost, canceled, success, failed, failedWorkerDied"
+
+
+def test_nothing_is_left_for_a_garbage_collector() -> None:
+    """A scheduler's process runs without one: whatever ends, by whatever, is freed at once."""
+    refused = [
+        graph({b"A": (b"B",), b"B": (b"A",)}, b"A"),
+        graph({b"A": (b"Z",)}, b"A"),
+        graph({b"A": ()}, b"Z"),
+        graph({b"A": (), b"G": ()}, b"A"),
+    ]
+    machines = []
+    gc.collect()
+    gc.disable()
+    try:
+        for seed in range(100):
+            life = Life(random.Random(seed))
+            life.live()
+            system = life.system
+            for each in refused:
+                system.say(b"C9", each)
+            for owner in (b"C8", b"C9"):
+                system.say(owner, graph(DIAMOND, b"D", name=b"H"))
+            machines.append(system.machine)
+            del life, system
+        left = {type(each).__name__ for each in _garbage()}
+    finally:
+        gc.enable()
+    assert not left & {"Graph", "Node", "TaskRecord", "ClientRecord", "WorkerRecord", "Received", "Forward", "Send"}
+
+
+def _garbage() -> list[object]:
+    """What only a garbage collector finds."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        return [*gc.garbage]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()

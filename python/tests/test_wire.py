@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from rescind import vectors, wire, wire_layout
 from rescind.messages import (
     Argument,
+    CancelConfirmType,
     Capability,
     ClientDisconnect,
     ClientHeartbeat,
@@ -56,6 +57,17 @@ def decode_or_reason(frame: bytes) -> Message | str:
 @given(message_strategies.messages())
 def test_decoding_what_was_encoded_gives_the_message(message: Message) -> None:
     assert wire.decode(wire.encode(message)) == message
+
+
+@pytest.mark.parametrize("fill", [b"\x00", b"\xff", b"\x5a"])
+def test_short_messages_are_what_pycapnp_makes_of_them(fill: bytes) -> None:
+    """They are put together from what was encoded before: of each length of a task id and each word beside it."""
+    for length in range(1, 256):
+        task_id = fill * length
+        short: list[Message] = [TaskCancel(task_id, force) for force in (False, True)]
+        short += [TaskCancelConfirm(task_id, kind) for kind in (*CancelConfirmType, 3, 255, 65535)]
+        for message in short:
+            assert wire.encode(message) == wire._encode(message), message
 
 
 @slow_to_generate

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rescind_conformance.command_line import end_on_signals, fail
+from rescind_conformance.command_line import end_on_first_signal, fail
 from rescind_conformance.interop.expected import SHIPPED, ExpectedUnusable, load_expected
 from rescind_conformance.interop.mixes import Mix, all_mixes, select_mixes
 from rescind_conformance.interop.report import shown, summary, table, write_report
@@ -117,7 +117,7 @@ def interop(
         known = load_expected(expected)
     except (OSError, ExpectedUnusable, SpecificationError) as error:
         fail(str(error))
-    end_on_signals()
+    end_on_first_signal()
     size = large_bytes or (_QUICK_BYTES if quick else _LARGE_BYTES)
     plan = Plan(
         mixes,

@@ -126,19 +126,17 @@ class Run:
                 return []
             self._open.append(mixed)
         cells = []
-        left: list[str] = []
+        house = Cell(mix.name, STORAGE_ROW, Status.PASS)
         try:
             for scenario in self._plan.scenarios:
-                cell = mixed.play(scenario, left)
+                cell = mixed.play(scenario, house)
                 if self._stopped:
                     return []
                 cells.append(self._tell(cell))
         finally:
             mixed.close()
         if mix.ours_keep_house:
-            status, text = (Status.FAIL, "; ".join(left)) if left else (Status.PASS, "")
-            requirement = STORAGE_REQUIREMENT if left else ""
-            cells.append(self._tell(Cell(mix.name, STORAGE_ROW, status, requirement, text)))
+            cells.append(self._tell(house))
         return cells
 
     def _tell(self, cell: Cell) -> Cell:
@@ -173,8 +171,8 @@ class _Mixed:
         self._closed = False
         self._unavailable = ""
 
-    def play(self, scenario: Scenario, left: list[str]) -> Cell:
-        """Play one scenario; what it has left in the storage is told in `left`."""
+    def play(self, scenario: Scenario, house: Cell) -> Cell:
+        """Play one scenario; what it has left in the storage is told in the cell `house`."""
         cell = Cell(self._mix.name, scenario.name, Status.BROKEN, text=self._unavailable)
         if self._unavailable:
             return cell
@@ -200,7 +198,7 @@ class _Mixed:
         if self._mix.ours_keep_house and verdict.get("over", True) and not scenario.ends_system:
             objects = system.wait_until_empty(_EMPTY_SECONDS)
             if objects:
-                left.append(f"{objects} objects after {scenario.name}")
+                _note_left(house, f"{objects} objects after {scenario.name}", system.proxy.recorded())
         if cell.status not in (Status.PASS, Status.NOT_OFFERED) or scenario.ends_system or system.dead():
             self._discard()
         return cell
@@ -309,6 +307,13 @@ class _PlayerProgram(Program):
         super().__init__([sys.executable, "-m", "rescind_conformance.interop.player"], log, piped=True)
 
 
+def _note_left(house: Cell, text: str, records: list[TraceRecord]) -> None:
+    """Something stayed in the storage. What was said before is that of the first time."""
+    house.status, house.requirement = Status.FAIL, STORAGE_REQUIREMENT
+    house.text = f"{house.text}; {text}" if house.text else text
+    house.records = house.records or records
+
+
 def _departed(scenario: Scenario, text: str, seconds: float) -> dict[str, Any]:
     return {"verdict": "departed", "requirement": scenario.requirement, "text": text, "seconds": seconds, "over": False}
 
@@ -330,6 +335,8 @@ def _answer(ask: str, system: System) -> Any:
             sent = [one for one in records if isinstance(one.message, Task) and one.receiver == "scheduler"]
             arrived = [one for one in records if isinstance(one.message, Task) and one.sender == "scheduler"]
             return [[_fields(one) for one in sent], [_fields(one) for one in arrived]]
+        case "objects in the storage":
+            return system.objects_left() if system.mix.ours_keep_house else None
         case "wait for the end":
             return system.still_running(_END_SECONDS)
     raise ValueError(f"a scenario asks for {ask!r}")

@@ -59,12 +59,13 @@ NOT_JUDGED: Final[Mapping[str, str]] = {
     "T5": "that a send blocks or raises shows only as silence: what is missing then is found by its own requirement",
     "T6": "queues of sockets are not in a trace",
     "M2": "the size of frames is not in a trace; what is dropped for it is missing, by its own requirement",
+    "M4": "a trace has messages as this version reads them; one that is dropped for its encoding is missing",
     "S3.2": "time is not in a trace",
     "S11.2": "counts and logs are not in a trace",
     "S12.3": "a graph that is refused for its order is refused against S12.1",
     "S12.17": "what becomes of payloads is not in a trace of messages",
     "S12.19": "what a scheduler keeps is not in a trace",
-    "S12.20": "a Task that is changed on its way is one from M4",
+    "S12.20": "a Task that is changed on its way is one from S1.5",
 }
 """Requirements that a scheduler's messages do not show, and why."""
 

@@ -342,4 +342,4 @@ def _changed(message: Message) -> str:
             odd = any(argument.type not in set(ArgumentType) for argument in message.function_args)
         case _:
             odd = False
-    return "M6" if odd else "M4"
+    return "M6" if odd else "S1.5"

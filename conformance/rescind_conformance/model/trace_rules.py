@@ -198,7 +198,7 @@ def _of_content(sent: Said, task: TaskView, view: View) -> str:
         return "S1.4"
     if any((other, content) == (name, each) for _, other, each in view.submitted):
         return "S11.1"
-    return "M6" if view.content[name].startswith(" type ") else "M4"
+    return "M6" if view.content[name].startswith(" type ") else "S1.5"
 
 
 def _of_cancel(sent: Said, task: TaskView, receiver: str, view: View) -> str:

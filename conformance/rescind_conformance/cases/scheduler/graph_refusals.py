@@ -54,12 +54,15 @@ def cycle(world: World) -> None:
 
 @case("S12.1", "S12.2", title="a node that is missing")
 def missing_node(world: World) -> None:
-    """A node needs what is not in the graph; a target is not."""
+    """A node needs what is not in the graph; a target is not; a target is the graph itself, which is answered once."""
     owner, _ = world.client(), world.worker()
     graph = graph_of(world, owner, {"a": "x", "b": ""}, "ab")
     is_refused(world, owner, graph.message, *all_of(graph, "a", "b"))
     graph = graph_of(world, owner, {"a": ""}, "ax")
     is_refused(world, owner, graph.message, *all_of(graph, "a", "x"))
+    graph = graph_of(world, owner, {"a": ""}, "a")
+    itself = replace(graph.message, targets=(*graph.message.targets, graph.ref.id))
+    is_refused(world, owner, itself, *all_of(graph, "a"))
 
 
 @case("S12.1", "S12.2", title="an id twice")

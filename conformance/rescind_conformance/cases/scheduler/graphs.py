@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rescind.messages import Argument, ArgumentType, GraphTask, Task, TaskCancelConfirm, TaskResult, TaskResultType
+from rescind.messages import (
+    Argument,
+    ArgumentType,
+    Capability,
+    GraphTask,
+    Task,
+    TaskCancelConfirm,
+    TaskResult,
+    TaskResultType,
+)
 from rescind_conformance.case import case
 from rescind_conformance.peers import CANCEL_NOT_FOUND, FakeClient, TaskRef
 from rescind_conformance.world import World
@@ -96,14 +105,15 @@ def diamond(world: World) -> None:
 @case("S12.5", title="an argument twice, and others beside it")
 def mixed_arguments(world: World) -> None:
     """b takes a payload whose id looks like a's, and the result of a, twice. Only what names a becomes its result, in
-    its place; metadata and all else are as they were submitted.
+    its place; metadata, capabilities and all else are as they were submitted.
     """
     owner, _ = world.client(), world.worker()
     graph = graph_of(world, owner, {"a": "", "b": "a"}, "b")
     first, second = graph.message.graph
     named = second.function_args[0]
     arguments = (Argument(ArgumentType.OBJECT_ID, graph["a"].id), named, named)
-    changed = Task(second.task_id, b"anybody", b"metadata", second.func_object_id, arguments)
+    needs = (Capability("gpu", 1),)
+    changed = Task(second.task_id, b"anybody", b"metadata", second.func_object_id, arguments, needs)
     message = GraphTask(graph.ref.id, b"", graph.message.targets, (changed, first))
     submit(world, owner, Graph(graph.ref, graph.nodes, message))
     runs(world, owner, graph["a"])
@@ -219,18 +229,22 @@ def failure_and_success(world: World) -> None:
             graph.ends(owner, FAILED)
 
 
-@case("S12.8", title="a failure is none of what does not need it")
+@case("S12.8", "S12.14", title="a failure is none of what does not need it")
 def independent(world: World) -> None:
-    """a fails while x runs, which y needs. Both are targets and succeed; only the graph has failed."""
+    """a fails while x runs, which y needs. Both succeed; only the graph has failed, as a did, though what runs z dies
+    later.
+    """
     owner, worker = world.client(), world.worker()
-    graph = submitted(world, owner, {"a": "", "x": "", "y": "x"}, "a", "y")
+    graph = submitted(world, owner, {"a": "", "x": "", "y": "x", "z": ""}, "a", "y", "z")
     failing = world.dispatched(graph["a"])
     running = world.dispatched(graph["x"])
+    dying = world.dispatched(graph["z"])
     owner.expect(failing.finish(graph["a"], FAILED), "S1.1")
     owner.expect_nothing("S12.8")
     worker.expect_nothing("S12.8")
     owner.expect(running.finish(graph["x"]), "S12.8")
     owner.expect(world.dispatched(graph["y"], "S12.8").finish(graph["y"]), "S12.8")
+    owner.expect(dying.finish(graph["z"], DIED), "S12.8")
     graph.ends(owner, FAILED)
 
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from rescind.messages import GraphTask, Task, TaskCancelConfirm, TaskResultType
+from rescind.messages import (
+    Argument,
+    ArgumentType,
+    Capability,
+    GraphTask,
+    Task,
+    TaskCancelConfirm,
+    TaskResult,
+    TaskResultType,
+)
 from rescind_conformance.case import case
 from rescind_conformance.cases.scheduler.dispatched import dispatched_task
 from rescind_conformance.peers import CANCEL_NOT_FOUND, CANCELED
@@ -141,3 +150,31 @@ def graph_of_same_id(world: World) -> None:
     for peer in (owner, holder):
         peer.expect_nothing("S1.4")
     owner.expect(holder.finish(task), "S1.4")
+
+
+@case("S1.5", title="a task comes with all that it carries")
+def task_as_sent(world: World) -> None:
+    """A Task has metadata, capabilities and arguments. Its worker gets them; so does the next one after a loss."""
+    owner, first = world.client(), world.worker()
+    task = world.new_task()
+    carried = Task(
+        task.id,
+        source=owner.routing_id,
+        metadata=b"\x01priority",
+        func_object_id=bytes(range(32)),
+        function_args=(Argument(ArgumentType.OBJECT_ID, bytes(32)), Argument(ArgumentType.OBJECT_ID, b"\xff" * 32)),
+        capabilities=(Capability("gpu", 2), Capability("memory", -1)),
+    )
+    owner.send(carried)
+    first.expect(carried, "S1.5")
+    first.leave()
+    world.worker().expect(carried, "S1.5")
+
+
+@case("S1.5", title="a result comes with all that it carries")
+def result_as_sent(world: World) -> None:
+    """A TaskResult has metadata and two payloads, and the owner gets them."""
+    owner, holder, task = dispatched_task(world)
+    result = TaskResult(task.id, TaskResultType.FAILED, b"\x02profile", (b"one payload", b"another"))
+    holder.send(result)
+    owner.expect(result, "S1.5")

@@ -11,7 +11,7 @@ from rescind_conformance.interop.mixes import Kind
 from rescind_conformance.interop.scenario import scenario
 
 
-@scenario("task-fields", "M4")
+@scenario("task-fields", "S1.5")
 def task_fields(desk: Desk) -> None:
     """Flags, with the priority, and capabilities of a Task come to the worker as the client sent them."""
     client = desk.client(stream_output=True)
@@ -24,8 +24,8 @@ def task_fields(desk: Desk) -> None:
     desk.check(len(sent) == 1 == len(arrived), "S8.2", f"sent {len(sent)} times, arrived {len(arrived)} times")
     for field in ("capabilities", "metadata", "function_args", "func_object_id", "source"):
         one, other = sent[0][field], arrived[0][field]
-        desk.check(one == other, "M4", f"{field} were sent as {one} and arrived as {other}")
-    desk.check(bool(sent[0]["metadata"]), "M4", f"the client sent no flags: {sent[0]}")
+        desk.check(one == other, "S1.5", f"{field} were sent as {one} and arrived as {other}")
+    desk.check(bool(sent[0]["metadata"]), "S1.5", f"the client sent no flags: {sent[0]}")
 
 
 @scenario("task-log", "S8.4")

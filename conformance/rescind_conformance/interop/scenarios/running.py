@@ -9,7 +9,7 @@ import traceback
 from typing import Any
 
 from rescind_conformance.interop import tasks
-from rescind_conformance.interop.desk import PATIENCE, Desk
+from rescind_conformance.interop.desk import PATIENCE, Desk, NotOffered
 from rescind_conformance.interop.mixes import Kind
 from rescind_conformance.interop.scenario import scenario
 
@@ -141,3 +141,28 @@ def nested(desk: Desk) -> None:
     got = future.result(100)
     expected = {4: 3, 6: 8}[desk.depth]
     desk.check(got == expected, "C2.4", f"fibonacci of {desk.depth} is {got}")
+
+
+@scenario("storage-while-connected", "C3.2")
+def storage_while_connected(desk: Desk) -> None:
+    """What tasks have stored goes when they are over and read, though their client stays: only functions are left."""
+    if desk.ask("objects in the storage") is None:
+        raise NotOffered("only a scheduler and workers of ours look after what is stored")
+    if desk.kind is Kind.SCALER:
+        raise NotOffered("its client keeps what calls have stored until it leaves")
+    client = desk.client()
+    futures = [client.submit(tasks.echo, each) for each in range(20)]
+    desk.check([future.result(PATIENCE) for future in futures] == list(range(20)), "C2.4", "results differ")
+    error = client.submit(tasks.fail, "lost").exception(PATIENCE)
+    desk.check(isinstance(error, KeyError), "W3.2", f"the error came back as {error!r}")
+    told = {"one": 1, "ten": 10, "eleven": (tasks.add, "one", "ten"), "again": (tasks.echo, "eleven")}
+    got = client.get(told, keys=["again"])
+    desk.check(got == {"again": 11}, "C2.4", f"the graph gave {got}")
+    running = client.submit(tasks.note_and_wait, desk.path("note"), desk.path("never"))
+    desk.wait_for_file("note", "S1.1", "the task does not start")
+    desk.check(desk.cancel(running), "C2.1", "cancel() returned False")
+    del futures, error, running
+    # echo, fail, add and note_and_wait, and what tells workers of Scaler how to read them
+    desk.wait_until(
+        lambda: desk.ask("objects in the storage") <= 5, "C3.2", "more than functions stays in the storage", seconds=20
+    )

@@ -24,7 +24,7 @@ from rescind_conformance.subjects import StartedScheduler
 _TURNS = 6
 _TASKS = 1000
 _WINDOW = 500
-_TASK_LIMIT, _CANCEL_LIMIT = 4.0, 3.8
+_TASK_LIMIT, _CANCEL_LIMIT = 1.6, 1.6
 """How many times the forwarder's CPU time ours may be."""
 _GROWTH_LIMIT = 2.0
 """How many times as much the cancel of one task may cost where eight times as many are held; a search makes it 8."""
@@ -80,7 +80,7 @@ def _least(contestants: list[Contestant], folder: Path) -> list[Mapping[str, flo
         return list(least)
 
 
-def test_tasks_and_cancels_cost_few_times_what_the_forwarder_takes(tmp_path: Path) -> None:
+def test_tasks_and_cancels_cost_little_more_than_the_forwarder_takes(tmp_path: Path) -> None:
     with _contestants(Reference, Forwarder) as contestants:
         ours, limit = _least(contestants, tmp_path)
     assert ours["task"] / limit["task"] < _TASK_LIMIT

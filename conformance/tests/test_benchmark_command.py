@@ -99,7 +99,7 @@ def test_nothing_is_left_of_a_run_that_is_ended(arguments: tuple[str, ...], numb
 
 
 def test_tasks_that_are_held(tmp_path: Path) -> None:
-    done = _run("held", "--quick", "--subject", "forwarder", "--output", str(tmp_path), "--budget", "1")
+    done = _run("held", "--quick", "--subject", "forwarder", "--output", str(tmp_path))
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))["held"]
     assert {one["where"] for one in written["measurements"]} == {"dispatched"}  # it holds none by itself

@@ -224,7 +224,7 @@ class StartedSubject(Subject, Generic[Started]):
 
     def run(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Process:
         """Start a process that serves the whole run."""
-        with _signals_wait():
+        with signals_wait():
             process = Process(command, log, environment)
             self._processes.append(process)
         return process
@@ -242,7 +242,7 @@ class StartedSubject(Subject, Generic[Started]):
         self._launched += 1
         directory = self._directory / str(self._launched)
         directory.mkdir()
-        with _signals_wait():
+        with signals_wait():
             started = self.launch(profile, directory, directory / "log")
             self._processes.append(started)
         return started
@@ -276,7 +276,7 @@ class ReferenceScheduler(SchedulerSubject):
         warm = self._directory / "warm"
         warm.mkdir()
         own = {"TMPDIR": str(warm), "PYTHONUNBUFFERED": "1"}
-        with _signals_wait():
+        with signals_wait():
             self._warm = WarmStart(warm / "log", {**own, **(environment or {})})
 
     def launch(self, profile: Profile, directory: Path, log: Path) -> Forked:
@@ -344,7 +344,7 @@ SCHEDULERS: Mapping[str, type[SchedulerSubject]] = {
 
 
 @contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
+def signals_wait() -> Iterator[None]:
     """Hold SIGINT and SIGTERM back while a process is made and noted: one that nobody noted would be left over.
 
     They are not masked, since the process would inherit the mask. Does nothing outside of the main thread,

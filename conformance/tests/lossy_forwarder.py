@@ -10,6 +10,7 @@ import zmq
 
 from rescind import wire
 from rescind.messages import (
+    CancelConfirmType,
     ClientHeartbeat,
     ClientHeartbeatEcho,
     Message,
@@ -17,6 +18,7 @@ from rescind.messages import (
     TaskCancel,
     TaskCancelConfirm,
     TaskResult,
+    WorkerDisconnectNotification,
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
@@ -47,7 +49,7 @@ def forwarding(fault: Fault) -> Iterator[str]:
 
 def _forward(router: zmq.Socket[bytes], fault: Fault, ended: threading.Event) -> None:
     workers: list[bytes] = []
-    places: dict[bytes, tuple[bytes, bytes]] = {}
+    places: dict[bytes, tuple[bytes, bytes | None]] = {}
     with router:
         while not ended.is_set():
             if not router.poll(20):
@@ -63,11 +65,20 @@ def _forward(router: zmq.Socket[bytes], fault: Fault, ended: threading.Event) ->
                     workers += [sender] if sender not in workers else []
                     sent = [WorkerHeartbeatEcho()]
                 case Task(task_id=task_id):
-                    places[task_id] = sender, workers[len(places) % len(workers)]
-                    to, sent = sender if instead else places[task_id][1], [message]
+                    places[task_id] = sender, workers[len(places) % len(workers)] if workers else None
+                    to, sent = (places[task_id][1] or b"", [message]) if workers else (b"", [])
                 case TaskCancel(task_id=task_id):
-                    to, sent = sender if instead else places[task_id][1], [message]
+                    to, sent = places[task_id][1] or sender, [message]
+                    if to == sender:
+                        sent = [TaskCancelConfirm(task_id, CancelConfirmType.CANCELED)]
+                    elif instead:
+                        to = sender
                 case TaskResult(task_id=task_id) | TaskCancelConfirm(task_id=task_id):
                     to, sent = places[task_id][0], [message]
+                case WorkerDisconnectNotification():
+                    workers.remove(sender)
+                    sent = []
+                case _:
+                    sent = []
             for one in sent if instead is None else instead:
                 router.send_multipart([to, wire.encode(one)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,8 +21,10 @@ import zmq
 from rescind import wire
 from rescind.messages import (
     CancelConfirmType,
+    ClientDisconnect,
     ClientHeartbeat,
     ClientHeartbeatEcho,
+    DisconnectType,
     Message,
     Task,
     TaskCancel,
@@ -30,12 +33,14 @@ from rescind.messages import (
     TaskResultType,
 )
 from rescind_conformance.benchmark.forms import FrameForm, Recogniser
-from rescind_conformance.benchmark.player import BATCH, SILENCE_SECONDS, Orders, PlayFailed, answer, connect, serve
+from rescind_conformance.benchmark.player import BATCH, SILENCE_SECONDS, Orders, PlayFailed, connect, leave, serve
 from rescind_conformance.peers import new_routing_id
 
 RUN, HOLD = b"r", b"h"
 """The first byte of a task id: played workers answer the one with a result at once, and keep the other."""
 _HEARTBEAT_SECONDS = 2.0
+_PAUSE_SECONDS = 0.002
+"""The longest pause before a cancel whose round trip is measured."""
 _PACE_MILLISECONDS = 2
 """The longest wait between two looks at whether the next task is due."""
 
@@ -132,7 +137,7 @@ class Client:
 
     def round_trips_until_told(self, count: int, seconds: float) -> dict[str, Any]:
         """The same, until any further order, which is taken as the end of this one. Says at once that it begins."""
-        answer(begun=True)
+        self._orders.answer(begun=True)
         found = self._cancel_one_by_one(count, seconds, self._orders.waiting)
         self._orders.next()
         return found
@@ -147,6 +152,8 @@ class Client:
             self._fence()
             frame = self._cancel.fill(task_id)
             self._awaited.add(task_id)
+            # At any moment: right after an echo a busy subject is always at the same point of its round.
+            time.sleep(random.uniform(0, _PAUSE_SECONDS))
             began = time.monotonic_ns()
             self._socket.send(frame)
             while self._awaited:
@@ -206,6 +213,11 @@ class Client:
         self._orders.next()
         self._fence()
         return {"seconds": seconds, "answers": answers}
+
+    def leave(self) -> dict[str, Any]:
+        """Say good-bye: the last order."""
+        leave(self._context, [self._socket], wire.encode(ClientDisconnect(DisconnectType.DISCONNECT)))
+        return {}
 
     def _task_frames(self, tasks: int) -> Iterator[tuple[bytes, bytes]]:
         for _ in range(tasks):
@@ -298,6 +310,7 @@ def main() -> None:
             "round trips until told": client.round_trips_until_told,
             "flood": client.flood,
             "paced": client.paced,
+            "leave": client.leave,
         },
     )
 

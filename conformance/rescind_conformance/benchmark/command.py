@@ -6,6 +6,7 @@ import typer
 
 from rescind_conformance.benchmark.held_command import held_command
 from rescind_conformance.benchmark.scheduler_command import scheduler_command
+from rescind_conformance.benchmark.system_command import system_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,3 +19,4 @@ How, and what limits it: conformance/BENCHMARK.md. Example: `rescind benchmark s
 )
 app.command(name="scheduler")(scheduler_command)
 app.command(name="held")(held_command)
+app.command(name="system")(system_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,8 @@ _ENDPOINT = "tcp://127.0.0.1:0"
 _LONG = "86400"
 """Seconds after which a silent peer is lost: never, here."""
 _READY = "listening on "
+_END_SECONDS = 1.0
+"""How long a scheduler that something is wrong with is given to show that it ends."""
 
 
 class Reference(SchedulerSubject):
@@ -115,11 +118,16 @@ class StartedContestant:
         """As `Contestant` says."""
         began = time.perf_counter()
         process = self._subject.acquire(Profile.DEFAULT, [])
+        assert isinstance(process, StartedScheduler)  # none of these is forked
         _await_echo(process.endpoint)
         seconds = time.perf_counter() - began
 
         def last_words() -> str:
-            return "" if process.alive() else process.log_tail()
+            try:
+                process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                return ""
+            return process.log_tail() or "(it has written nothing)"
 
         try:
             yield Running(process.endpoint, process.pid, seconds, last_words)

@@ -14,6 +14,7 @@ from rescind_conformance.benchmark.contestants import Running
 from rescind_conformance.benchmark.player import SILENCE_SECONDS
 from rescind_conformance.benchmark.process_use import CpuTime, NotMeasurable, cpu_time
 from rescind_conformance.process import Process
+from rescind_conformance.subjects import signals_wait
 
 _PACKAGE = "rescind_conformance.benchmark"
 
@@ -30,7 +31,8 @@ class Peer(Process):
         command = [sys.executable, "-m", f"{_PACKAGE}.{module}", *arguments]
         self.frame_bytes = 0
         """Of a client: the length of each Task that it submits."""
-        super().__init__(command, folder / f"{name}.log", {}, piped=True)
+        # What a client of Scaler's needs to know; the others do not look at it.
+        super().__init__(command, folder / f"{name}.log", {"SCALER_NETWORK_BACKEND": "zmq"}, piped=True)
 
     def ask(self, order: str, **arguments: Any) -> dict[str, Any]:
         """Give an order and wait for its answer. Raises `BenchmarkFailed`."""
@@ -84,19 +86,26 @@ class Cast:
 
     def client(self, name: str = "client") -> Peer:
         """A client that is served. Raises `BenchmarkFailed`."""
-        return self._add(Peer(self._folder, name, "client_player", self._endpoint, name, str(self._silence)))
+        return self._add(name, "client_player", name, str(self._silence))
 
     def workers(self, number: int, queue_size: int) -> Peer:
         """So many registered workers in one process. Raises `BenchmarkFailed`."""
-        return self._add(Peer(self._folder, "workers", "worker_player", self._endpoint, str(number), str(queue_size)))
+        return self._add("workers", "worker_player", str(number), str(queue_size))
+
+    def leave(self) -> None:
+        """Have all of them say good-bye. Raises `BenchmarkFailed`."""
+        for peer in self._peers:
+            peer.ask("leave")
 
     def close(self) -> None:
         """End all of them."""
         for peer in self._peers:
             peer.close()
 
-    def _add(self, peer: Peer) -> Peer:
-        self._peers.append(peer)
+    def _add(self, name: str, module: str, *arguments: str) -> Peer:
+        with signals_wait():
+            peer = Peer(self._folder, name, module, self._endpoint, *arguments)
+            self._peers.append(peer)
         peer.frame_bytes = peer.ask("ready").get("frame_bytes", 0)
         return peer
 
@@ -110,6 +119,7 @@ def playing(running: Running, folder: Path, silence: float = SILENCE_SECONDS) ->
     cast = Cast(running.endpoint, folder, silence)
     try:
         yield cast
+        cast.leave()
     except (BenchmarkFailed, NotMeasurable) as failed:
         last_words = running.last_words()
         if not last_words:

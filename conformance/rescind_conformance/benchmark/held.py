@@ -13,7 +13,7 @@ from rescind_conformance.benchmark.process_use import NotMeasurable, cpu_time, r
 from rescind_conformance.benchmark.rounds import FILL_BATCH
 from rescind_conformance.benchmark.statistics import slope
 
-SIZES = (1000, 10_000, 100_000)
+SIZES = (1000, 10_000, 30_000, 100_000)
 LARGE = 1_000_000
 _WARM_UP = 500
 _WINDOW = 1000

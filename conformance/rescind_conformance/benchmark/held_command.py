@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from rescind_conformance.benchmark.contestants import Contestant
 from rescind_conformance.benchmark.held import LARGE, SIZES, Held, Where, expected_seconds, growth, measure_held
@@ -33,6 +33,7 @@ from rescind_conformance.benchmark.session import (
 _SMALL = 10_000
 """Up to this size a measurement is repeated, since it is short and so more easily disturbed."""
 _REPEATS = 3
+_BUDGET, _LARGE_BUDGET = 60.0, 600.0
 
 
 def held_command(
@@ -44,8 +45,14 @@ def held_command(
         typer.Option("--large", help="A million tasks, too. Takes 2 GB of memory and, with all subjects, 15 minutes."),
     ] = False,
     budget: Annotated[
-        float, typer.Option(min=1, help="Seconds; a size that is expected to take a subject longer is left out.")
-    ] = 60.0,
+        float | None,
+        typer.Option(
+            min=1,
+            help=f"Seconds; a size that is expected to take a subject longer is left out. Default: {_BUDGET}, "
+            f"with --large {_LARGE_BUDGET}.",
+            show_default=False,
+        ),
+    ] = None,
     output: Output = None,
     quick: Quick = False,
 ) -> None:
@@ -64,6 +71,7 @@ def held_command(
     `rescind benchmark held --subject reference --large`
     """
     sizes = [*(SIZES[:2] if quick else SIZES), *([LARGE] if large else [])]
+    budget = budget or (_LARGE_BUDGET if large else _BUDGET)
     names = chosen(subject, endpoint, pid)
     require_output(output)
     found: list[Held] = []
@@ -83,7 +91,7 @@ def held_command(
                     found.append(measure_held(one.name, running, logs, size, where, progress.step))
         versions = {one.name: one.version for one in taking_part}
     shown = console()
-    shown.print(_table(found, sizes, [one for _, _, one in series]))
+    shown.print(_table(found, sizes))
     settings = {"sizes": sizes, "budget": budget}
     write(output, "held", part(command_line(), settings, versions, _as_json(found)), shown)
 
@@ -96,22 +104,22 @@ def _of(found: Sequence[Held], name: str, where: Where) -> list[Held]:
     return [one for one in found if one.subject == name and one.where is where]
 
 
-def _table(found: Sequence[Held], sizes: Sequence[int], taking_part: Sequence[Contestant]) -> Table:
-    """A row a subject and state."""
-    table = Table("tasks are", "subject")
-    for size in sizes:
-        table.add_column(f"bytes a task\nat {size:,}", justify="right")
-    for size in sizes:
-        table.add_column(f"µs a cancel\nof {size:,}", justify="right")
-    table.add_column("slope", justify="right")
+def _table(found: Sequence[Held], sizes: Sequence[int]) -> Table:
+    """A row a state and size, a column a figure and subject; the slope below each group."""
+    names = list(dict.fromkeys(one.subject for one in found))
+    table = Table("tasks are", Column("number", justify="right"))
+    for title in ("bytes a task", "µs a cancel"):
+        for name in names:
+            table.add_column(f"{title}\n{name}", justify="right")
     for where in Where:
-        for name in dict.fromkeys(one.name for one in taking_part):
-            of = _of(found, name, where)
-            if of:
-                slope = growth(of)
-                cells = [_median(of, size, "own_bytes", 0) for size in sizes]
-                cells += [_median(of, size, "cancel_microseconds", 1) for size in sizes]
-                table.add_row(str(where), name, *cells, "-" if slope is None else f"{slope:.2f}")
+        groups = [_of(found, name, where) for name in names]
+        for size in sizes:
+            cells = [_median(of, size, "own_bytes", 0) for of in groups]
+            cells += [_median(of, size, "cancel_microseconds", 1) for of in groups]
+            table.add_row(str(where), f"{size:,}", *cells)
+        slopes = [growth(of) for of in groups]
+        shown = ["-" if slope is None else f"{slope:.2f}" for slope in slopes]
+        table.add_row("", "slope", *("" for _ in names), *shown, end_section=True)
     frames = {one.frame_bytes for one in found}
     table.caption = f"Resident bytes beyond the task's frame, which has {', '.join(map(str, sorted(frames)))}."
     return table

@@ -21,37 +21,37 @@ class Measure:
 
 TASK_CPU = Measure("task_cpu", "scheduler CPU a task", "µs")
 CANCEL_CPU = Measure("cancel_cpu", "scheduler CPU a cancel", "µs")
-IDLE_P50 = Measure("idle_p50", "cancel round trip, idle, p50", "ms", 3)
-LOAD_P50 = Measure("load_p50", "cancel round trip, under load, p50", "ms", 3)
+IDLE_P50 = Measure("idle_p50", "cancel, idle, p50", "ms", 3)
+LOAD_P50 = Measure("load_p50", "cancel, under load, p50", "ms", 3)
 MEASURES = (
     Measure("start", "start-up", "s", 2),
     Measure("tasks_per_second", "tasks", "/s", 0, more_is_better=True),
     Measure("cancels_per_second", "cancels", "/s", 0, more_is_better=True),
     TASK_CPU,
-    Measure("task_main_cpu", "  its main thread", "µs"),
+    Measure("task_main_cpu", "  main thread", "µs"),
     CANCEL_CPU,
-    Measure("cancel_main_cpu", "  its main thread", "µs"),
-    Measure("idle_cpu", "scheduler CPU for one task, fence and cancel, alone", "µs"),
+    Measure("cancel_main_cpu", "  main thread", "µs"),
+    Measure("idle_cpu", "CPU of a lone task and cancel", "µs"),
     IDLE_P50,
     Measure("idle_p99", "  p99", "ms", 3),
     Measure("idle_p99.9", "  p99.9", "ms", 3),
     LOAD_P50,
     Measure("load_p99", "  p99", "ms", 3),
     Measure("load_p99.9", "  p99.9", "ms", 3),
-    Measure("flood_p50", "cancel round trip, in a flood, p50", "ms", 3),
+    Measure("flood_p50", "cancel, in a flood, p50", "ms", 3),
     Measure("flood_p99", "  p99", "ms", 3),
     Measure("flood_p99.9", "  p99.9", "ms", 3),
     Measure("flood_tasks_per_second", "  tasks meanwhile", "/s", 0, more_is_better=True),
-    Measure("alone_p50", "cancel of a waiting task, idle, p50", "ms", 3),
+    Measure("alone_p50", "waiting task's, idle, p50", "ms", 3),
     Measure("alone_p99", "  p99", "ms", 3),
-    Measure("burst_p50", "  while a burst of another client arrives, p50", "ms", 3),
+    Measure("burst_p50", "  in another's burst, p50", "ms", 3),
     Measure("burst_p99", "  p99", "ms", 3),
     Measure("burst_longest", "  the longest", "ms", 3),
-    Measure("burst_round_trips", "  cancels answered meanwhile", "", 0, more_is_better=True),
+    Measure("burst_round_trips", "  how many meanwhile", "", 0, more_is_better=True),
     Measure("task_driver_cpu", "driver CPU a task", "µs"),
-    Measure("task_driver_share", "  its busiest thread's share of the time", "%", 0),
+    Measure("task_driver_share", "  busiest thread", "%", 0),
     Measure("cancel_driver_cpu", "driver CPU a cancel", "µs"),
-    Measure("cancel_driver_share", "  its busiest thread's share of the time", "%", 0),
+    Measure("cancel_driver_share", "  busiest thread", "%", 0),
 )
 """Of a round, in the order of the table."""
 BY_KEY: Mapping[str, Measure] = {one.key: one for one in MEASURES}

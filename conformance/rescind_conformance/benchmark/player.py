@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import os
 import select
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import zmq
@@ -20,9 +19,10 @@ from rescind import wire
 
 SILENCE_SECONDS = 60.0
 """How long the subject may say nothing while something is awaited. Only bounds a hang."""
+_FAREWELL_MILLISECONDS = 1000
 BATCH = 256
 """Messages received between two looks at everything else."""
-_STANDARD_INPUT = 0
+_STANDARD_INPUT, _STANDARD_OUTPUT, _STANDARD_ERROR = 0, 1, 2
 
 
 class PlayFailed(Exception):
@@ -30,12 +30,15 @@ class PlayFailed(Exception):
 
 
 class Orders:
-    """Standard input, line by line. For one thread."""
+    """Standard input, line by line, and the answers on standard output. For one thread. One in a process."""
 
     descriptor = _STANDARD_INPUT
 
     def __init__(self) -> None:
         self._buffer = b""
+        # What libraries print must not be taken for an answer: it goes to standard error from now on.
+        self._answers = os.fdopen(os.dup(_STANDARD_OUTPUT), "w", encoding="utf-8")
+        os.dup2(_STANDARD_ERROR, _STANDARD_OUTPUT)
 
     def next(self) -> dict[str, Any] | None:
         """Wait for an order; None when there will be no more."""
@@ -52,11 +55,10 @@ class Orders:
         """Whether `next` would not wait."""
         return b"\n" in self._buffer or bool(select.select([_STANDARD_INPUT], [], [], 0)[0])
 
-
-def answer(**fields: Any) -> None:
-    """Answer an order."""
-    sys.stdout.write(json.dumps(fields) + "\n")
-    sys.stdout.flush()
+    def answer(self, **fields: Any) -> None:
+        """Answer an order."""
+        self._answers.write(json.dumps(fields) + "\n")
+        self._answers.flush()
 
 
 def serve(orders: Orders, handlers: Mapping[str, Callable[..., dict[str, Any]]]) -> None:
@@ -65,9 +67,9 @@ def serve(orders: Orders, handlers: Mapping[str, Callable[..., dict[str, Any]]])
         try:
             fields = handlers[order.pop("order")](**order)
         except (PlayFailed, wire.WireError, zmq.ZMQError) as error:
-            answer(failed=str(error))
+            orders.answer(failed=str(error))
             return
-        answer(**fields)
+        orders.answer(**fields)
 
 
 def connect(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, routing_id: bytes) -> zmq.Socket[bytes]:
@@ -78,3 +80,11 @@ def connect(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, routing_id: 
     dealer.setsockopt(zmq.IDENTITY, routing_id)
     dealer.connect(endpoint)
     return dealer
+
+
+def leave(context: zmq.Context[zmq.Socket[bytes]], sockets: Iterable[zmq.Socket[bytes]], farewell: bytes) -> None:
+    """Say good-bye on each connection and close it: the next peers may meet the same scheduler."""
+    for socket in sockets:
+        socket.send(farewell)
+        socket.close(linger=_FAREWELL_MILLISECONDS)
+    context.term()

@@ -28,20 +28,24 @@ def cpu_time(pid: int) -> CpuTime:
 
     Raises `NotMeasurable` if the process has ended, or on a system that keeps no such count.
     """
-    total = main = 0
+    total, main = 0, None
     try:
         for thread in Path(f"/proc/{pid}/task").iterdir():
             try:
                 used = int((thread / "schedstat").read_text(encoding="ascii").split()[0])
-            except ProcessLookupError:
+            except (ProcessLookupError, FileNotFoundError):
                 continue  # a thread that has just ended
             total += used
             if thread.name == str(pid):
                 main = used
     except OSError as error:
         raise NotMeasurable(
-            f"CPU time of process {pid} cannot be read ({error}): it has ended, or this is no Linux with schedstat"
+            f"CPU time of process {pid} cannot be read ({error}): it has ended, or is no Linux's"
         ) from error
+    if main is None:
+        raise NotMeasurable(
+            f"CPU time of process {pid} cannot be read: it has ended, or this is no Linux with schedstat"
+        )
     return CpuTime(total / 1e9, main / 1e9)
 
 

@@ -25,7 +25,9 @@ def table(results: Results, measures: Sequence[Measure] = MEASURES, *, title: st
     """A row a measure: each subject's median and spread, and the first subject's ratio to each other."""
     subjects = list(results.values)
     first, *others = subjects
-    shown = Table("", "unit", *subjects, *(f"{first} / {other}" for other in others), title=title or None)
+    shown = Table(
+        "median (least-greatest)", "unit", *subjects, *(f"{first} / {other}" for other in others), title=title or None
+    )
     for column in shown.columns[1:]:
         column.justify = "right"
     for measure in measures:
@@ -71,12 +73,12 @@ def write_part(path: Path, name: str, content: Mapping[str, Any]) -> dict[str, A
     return whole
 
 
-def results_as_json(results: Results) -> dict[str, Any]:
+def results_as_json(results: Results, measures: Sequence[Measure] = MEASURES) -> dict[str, Any]:
     """Figures by subject and measure: the median, the spread, each round's, and the first subject's ratios."""
     subjects = list(results.values)
     first, *others = subjects
     return {
-        "units": {one.key: one.unit for one in MEASURES},
+        "units": {one.key: one.unit for one in measures},
         "subjects": {
             subject: {key: {**_spread(Spread.of(values)), "rounds": values} for key, values in found.items()}
             for subject, found in results.values.items()
@@ -84,7 +86,7 @@ def results_as_json(results: Results) -> dict[str, Any]:
         "ratios": {
             f"{first} / {other}": {
                 measure.key: _spread(found)
-                for measure in MEASURES
+                for measure in measures
                 if (found := ratio_of(results, measure, first, other)) is not None
             }
             for other in others
@@ -100,19 +102,25 @@ def ratio_of(results: Results, measure: Measure, subject: str, other: str) -> Sp
     return ratio(values, others)
 
 
+def ratio_text(value: float) -> str:
+    """A ratio with the digits that it needs."""
+    return f"{value:.2f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
+
+
 def _cell(values: Sequence[float], measure: Measure) -> str:
     if not values:
         return "-"
     spread = Spread.of(values)
     median, low, high = (f"{value:,.{measure.digits}f}" for value in (spread.median, spread.low, spread.high))
-    return median if low == high else f"{median} [dim]{low}-{high}[/]"
+    return median if low == high else f"{median} [dim]({low}-{high})[/]"
 
 
 def _ratio_cell(results: Results, measure: Measure, subject: str, other: str) -> str:
     found = ratio_of(results, measure, subject, other)
     if found is None:
         return "-"
-    return f"{found.median:.2f} [dim]{found.low:.2f}-{found.high:.2f}[/]"
+    median, low, high = (ratio_text(value) for value in (found.median, found.low, found.high))
+    return median if low == high else f"{median} [dim]({low}-{high})[/]"
 
 
 def _spread(spread: Spread) -> dict[str, float]:

@@ -15,20 +15,22 @@ from rich.console import Console
 from rescind_conformance.benchmark.chart import NO_CHART, draw
 from rescind_conformance.benchmark.contestants import CONTESTANTS, Contestant, RunningContestant, open_contestant
 from rescind_conformance.benchmark.driver import BenchmarkFailed
+from rescind_conformance.benchmark.figures import FILE as FIGURES
+from rescind_conformance.benchmark.figures import markdown
 from rescind_conformance.benchmark.process_use import NotMeasurable
 from rescind_conformance.benchmark.report import FILE, write_part
 from rescind_conformance.command_line import end_on_signals, fail
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.report_files import require_writable
 
-_WIDTH = 150
+_WIDTH = 160
 """Columns that a table takes: a narrower terminal wraps it."""
 
 Output = Annotated[
     Path | None,
     typer.Option(
         "--output",
-        help="A directory for benchmark.json and benchmark.svg. What is there of the other parts stays.",
+        help="A directory for benchmark.json, .md and .svg. What is there of the other parts stays.",
         show_default=False,
         file_okay=False,
     ),
@@ -130,11 +132,12 @@ def write(output: Path | None, name: str, part: Mapping[str, Any], shown: Consol
         return
     try:
         content = write_part(output / FILE, name, part)
+        (output / FIGURES).write_text(markdown(content), encoding="utf-8")
     except OSError as error:
         fail(f"the figures cannot be written: {error}")
     except ValueError as error:
         fail(f"{output / FILE} is no file of this command's: {error}. Choose another directory")
-    shown.print(f"The figures: {output / FILE}", highlight=False, soft_wrap=True)
+    shown.print(f"The figures: {output / FILE}, {output / FIGURES}", highlight=False, soft_wrap=True)
     chart = draw(content, output)
     shown.print(f"The chart: {chart}" if chart else NO_CHART, highlight=False, soft_wrap=True)
 

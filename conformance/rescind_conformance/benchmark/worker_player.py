@@ -22,12 +22,13 @@ from rescind.messages import (
     TaskCancel,
     TaskCancelConfirm,
     TaskResult,
+    WorkerDisconnectNotification,
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
 from rescind_conformance.benchmark.client_player import RUN
 from rescind_conformance.benchmark.forms import FrameForm, Recogniser
-from rescind_conformance.benchmark.player import BATCH, SILENCE_SECONDS, Orders, PlayFailed, answer, connect
+from rescind_conformance.benchmark.player import BATCH, SILENCE_SECONDS, Orders, PlayFailed, connect, leave
 from rescind_conformance.peers import new_routing_id
 
 _HEARTBEAT_SECONDS = 2.0
@@ -103,8 +104,14 @@ class Workers:
             "decoded": self._recogniser.decoded,
         }
 
+    def leave(self) -> dict[str, Any]:
+        """Say good-bye: the last order."""
+        leave(self._context, self._sockets, wire.encode(WorkerDisconnectNotification()))
+        return {}
+
     def run(self) -> None:
         """Serve the subject, and the orders on standard input until there are no more."""
+        handlers = {"ready": self.ready, "counts": self.counts, "leave": self.leave}
         while True:
             self._turn(500)
             if time.monotonic() - self._beaten > _HEARTBEAT_SECONDS:
@@ -113,7 +120,9 @@ class Workers:
                 order = self._orders.next()
                 if order is None:
                     return
-                answer(**(self.ready() if order["order"] == "ready" else self.counts()))
+                self._orders.answer(**handlers[order["order"]]())
+                if order["order"] == "leave":
+                    return
 
     def _turn(self, milliseconds: int) -> None:
         for socket, _ in self._poller.poll(milliseconds):
@@ -156,7 +165,7 @@ def main() -> None:
     try:
         Workers(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), orders).run()
     except (PlayFailed, wire.WireError) as error:
-        answer(failed=str(error))
+        orders.answer(failed=str(error))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,9 @@ _MAX_COMPLAINTS = 10_000
 """Peers and reasons that are counted apart, so that strangers cannot fill the memory."""
 _BATCH = 256
 """Messages handled between two looks at the timers: a flood must not starve them."""
+_LOOK_EVERY = 8
+"""Messages between two looks for connections that were quiet: ZeroMQ by itself looks with every hundredth message, and
+a lone cancel would wait for so many of a flood."""
 _FAREWELL_MILLISECONDS = 1000
 """How long the last messages may take to leave when the socket closes."""
 
@@ -206,7 +209,9 @@ class Scheduler:
     def _receive_batch(self) -> bool:
         """Handle a batch of messages; whether there are no more."""
         now = time.monotonic()
-        for _ in range(_BATCH):
+        for number in range(_BATCH):
+            if number % _LOOK_EVERY == 0:
+                self._socket.get(zmq.EVENTS)
             try:
                 frames = self._receive_frames()
             except zmq.Again:

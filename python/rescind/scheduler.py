@@ -210,8 +210,8 @@ class Scheduler:
         """Handle a batch of messages; whether there are no more."""
         now = time.monotonic()
         for number in range(_BATCH):
-            if number % _LOOK_EVERY == 0:
-                self._socket.get(zmq.EVENTS)
+            if number % _LOOK_EVERY == 1 and not self._socket.get(zmq.EVENTS) & zmq.POLLIN:
+                return True
             try:
                 frames = self._receive_frames()
             except zmq.Again:

@@ -273,11 +273,8 @@ class ReferenceScheduler(SchedulerSubject):
         super().__init__()
         self.version = version_of("rescind")
         self._trace = trace
-        warm = self._directory / "warm"
-        warm.mkdir()
-        own = {"TMPDIR": str(warm), "PYTHONUNBUFFERED": "1"}
-        with signals_wait():
-            self._warm = WarmStart(warm / "log", {**own, **(environment or {})})
+        self._environment = dict(environment or {})
+        self._warm: WarmStart | None = None
 
     def launch(self, profile: Profile, directory: Path, log: Path) -> Forked:
         timeout = f"{TIMEOUT:g}" if profile in SHORT_PROFILES else _LONG
@@ -293,11 +290,21 @@ class ReferenceScheduler(SchedulerSubject):
             *(["--max-peers", str(LIMIT)] if profile is Profile.LIMITED else []),
             *(["--trace", str(directory / TRACE)] if self._trace else []),
         ]
+        if self._warm is None:
+            self._warm = self._start_warm()
         return self._warm.fork(arguments, log, {"TMPDIR": str(directory)})
+
+    def _start_warm(self) -> WarmStart:
+        warm = self._directory / "warm"
+        warm.mkdir()
+        own = {"TMPDIR": str(warm), "PYTHONUNBUFFERED": "1"}
+        with signals_wait():
+            return WarmStart(warm / "log", {**own, **self._environment})
 
     def close(self) -> None:
         super().close()
-        self._warm.stop()
+        if self._warm is not None:
+            self._warm.stop()
 
 
 class OpengrisScaler(SchedulerSubject):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -18,7 +19,7 @@ from rescind.messages import Task, WorkerHeartbeat
 from rescind_conformance.explorer.live import LiveResult, LiveSession, drivable
 from rescind_conformance.explorer.live_breadth import drive_by_length
 from rescind_conformance.explorer.live_random import drive_at_random
-from rescind_conformance.explorer.processes import Crew
+from rescind_conformance.explorer.processes import Crew, unprepared
 from rescind_conformance.explorer.scenario import CancelCall, ClientPlan, Scenario, WorkerPlan
 from rescind_conformance.explorer.scenarios import SCENARIOS
 from rescind_conformance.mutants.catalogue import load_catalogue
@@ -162,7 +163,7 @@ def _driven(drive: Callable[[LiveSession], LiveResult]) -> LiveResult:
 
 def test_work_is_shared_and_progress_is_told() -> None:
     told: list[int] = []
-    crew: Crew[int, int, int] = Crew(half, [2, 4, 6, 8], 2)
+    crew: Crew[int, int, int] = Crew(partial(unprepared, half), [2, 4, 6, 8], 2)
     assert sorted(crew.run(told.append)) == [1, 2, 3, 4]
     assert sorted(told) == [2, 4, 6, 8]
     assert not crew.interrupted
@@ -178,7 +179,7 @@ def test_work_is_shared_and_progress_is_told() -> None:
     ids=["killed", "unavailable", "failed"],
 )
 def test_a_process_that_cannot_go_on_ends_the_run(work: int, raised: type[Exception], text: str) -> None:
-    crew: Crew[int, int, int] = Crew(half, [work, *range(100, 200, 2)], 2)
+    crew: Crew[int, int, int] = Crew(partial(unprepared, half), [work, *range(100, 200, 2)], 2)
     with pytest.raises(raised, match=text):
         list(crew.run(lambda progress: None))
     assert [one for one in psutil.Process().children() if "spawn_main" in " ".join(_command(one))] == []

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 import zmq
 from zmq.backend import Socket as BareSocket
@@ -210,7 +210,7 @@ class Scheduler:
         """Handle a batch of messages; whether there are no more."""
         now = time.monotonic()
         for number in range(_BATCH):
-            if number % _LOOK_EVERY == 1 and not self._socket.get(zmq.EVENTS) & zmq.POLLIN:
+            if number % _LOOK_EVERY == 1 and not self._may_receive():
                 return True
             try:
                 frames = self._receive_frames()
@@ -230,6 +230,9 @@ class Scheduler:
             received = Received(sender, message, frames[1], now)
             look_after(self._payloads, self._machine, received, self._handle(received))
         return False
+
+    def _may_receive(self) -> bool:
+        return bool(cast("int", self._socket.get(zmq.EVENTS)) & zmq.POLLIN)
 
     def _receive_frames(self) -> list[bytes]:
         """`recv_multipart`, at half its cost; of what a ROUTER gives there are two frames at least."""

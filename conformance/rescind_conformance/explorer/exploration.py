@@ -9,9 +9,10 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rescind_conformance.explorer.counterexample import Counterexample, counterexample, shortest_of
-from rescind_conformance.explorer.processes import Crew
+from rescind_conformance.explorer.processes import Crew, unprepared
 from rescind_conformance.explorer.scenario import Scenario
 from rescind_conformance.explorer.system import System
 from rescind_conformance.explorer.walk import INTERRUPTED, Limits, Progress, WalkResult, walk
@@ -86,7 +87,7 @@ def explore_all(scenarios: Sequence[Scenario], manner: Manner, workers: int, sho
                 return
     else:
         work = [(scenario, manner) for scenario in scenarios]
-        yield from Crew(_explore, work, workers).run(lambda progress: show(*progress))
+        yield from Crew(partial(unprepared, _explore), work, workers).run(lambda progress: show(*progress))
 
 
 def _explore(work: tuple[Scenario, Manner], show: Callable[[tuple[str, Progress]], None]) -> Explored:

@@ -108,7 +108,7 @@ class LiveSession:
     def __exit__(self, *_: object) -> None:
         self._recorder.end()
         if self._world is not None:
-            self._world.close()
+            self._subject.leave(self._world)
         self._recorder.context.destroy(linger=0)
 
     def begin(self) -> LivePeers:

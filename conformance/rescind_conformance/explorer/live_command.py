@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
@@ -27,6 +29,7 @@ from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.report_files import write_report
 from rescind_conformance.requirements import load_requirements
 from rescind_conformance.runner import SuiteReport
+from rescind_conformance.subjects import Subject
 from rescind_conformance.verdicts import CaseResult, RequirementVerdict, judge
 
 _ALLOCATIONS: Final = 50_000
@@ -36,8 +39,6 @@ _ALLOCATIONS: Final = 50_000
 @dataclass(frozen=True, slots=True)
 class _Work:
     scenario: Scenario
-    subject: str | None
-    endpoint: str | None
     orders: int
     seed: int | None
     """None: by length."""
@@ -86,11 +87,11 @@ def orders_command(
     began = time.monotonic()
     results = {one.name: LiveResult(one.name) for one in chosen}
     share = -(-orders // len(chosen))
-    work = [_Work(one, subject, endpoint, share, None if shortest else seed, deadline) for one in chosen]
+    work = [_Work(one, share, None if shortest else seed, deadline) for one in chosen]
     try:
         with opener() as opened:
             described = (opened.name, opened.version, opened.replay_options)
-        crew: _Drivers = Crew(_drive, work, jobs if endpoint is None else 1)
+        crew: _Drivers = Crew(partial(_driver, subject, endpoint), work, jobs if endpoint is None else 1)
         for result in _with_progress(crew, orders, console):
             results[result.scenario] = result
     except (SubjectUnavailable, ChildProcessError) as error:
@@ -123,14 +124,20 @@ def _chosen(names: Sequence[str]) -> list[Scenario]:
     return [driven for one in wanted if (driven := drivable(one)) is not None]
 
 
-def _drive(work: _Work, show: Callable[[tuple[str, int]], None]) -> LiveResult:
-    scenario = work.scenario
+@contextmanager
+def _driver(
+    subject: str | None, endpoint: str | None
+) -> Iterator[Callable[[_Work, Callable[[tuple[str, int]], None]], LiveResult]]:
+    """What drives in one process: the subject is opened once."""
     # What is known of a scenario grows and stays: to go through it for garbage takes longer than a few orders.
     gc.set_threshold(_ALLOCATIONS)
-    with (
-        scheduler_opener(work.subject, work.endpoint)() as subject,
-        LiveSession(scenario, subject, work.deadline, lambda driven: show((scenario.name, driven))) as session,
-    ):
+    with scheduler_opener(subject, endpoint)() as opened:
+        yield partial(_drive, opened)
+
+
+def _drive(subject: Subject, work: _Work, show: Callable[[tuple[str, int]], None]) -> LiveResult:
+    scenario = work.scenario
+    with LiveSession(scenario, subject, work.deadline, lambda driven: show((scenario.name, driven))) as session:
         try:
             if work.seed is None:
                 return drive_by_length(session, work.orders)

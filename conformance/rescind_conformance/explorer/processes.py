@@ -7,7 +7,9 @@ import multiprocessing
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
@@ -32,6 +34,15 @@ class _Failed:
     text: str
 
 
+Do = TypeVar("Do")
+
+
+@contextlib.contextmanager
+def unprepared(do: Do) -> Iterator[Do]:
+    """For a `Crew` whose processes need nothing: `partial(unprepared, do)`."""
+    yield do
+
+
 class Crew(Generic[Work, Progress, Found]):
     """Processes, each with a pipe: work goes in, progress and what came of it come out. For one thread.
 
@@ -40,10 +51,14 @@ class Crew(Generic[Work, Progress, Found]):
     """
 
     def __init__(
-        self, do: Callable[[Work, Callable[[Progress], None]], Found], work: Sequence[Work], count: int
+        self,
+        prepare: Callable[[], AbstractContextManager[Callable[[Work, Callable[[Progress], None]], Found]]],
+        work: Sequence[Work],
+        count: int,
     ) -> None:
-        """`do` does a piece of work, and calls its second argument, `show`, now and then; it is a function of a
-        module. `count`: so many processes at most.
+        """`prepare` opens in each process what all pieces need there, and gives the function that does a piece of work;
+        this calls its second argument, `show`, now and then. Both are functions of a module. `count`: so many
+        processes at most.
         """
         self._waiting = list(work)
         self.interrupted = False
@@ -54,7 +69,7 @@ class Crew(Generic[Work, Progress, Found]):
         self._processes: dict[Connection, BaseProcess] = {}
         for _ in range(min(count, len(work))):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, do, self._interrupted), daemon=True)
+            process = context.Process(target=_serve, args=(theirs, prepare, self._interrupted), daemon=True)
             process.start()
             theirs.close()
             self._processes[ours] = process
@@ -62,8 +77,8 @@ class Crew(Generic[Work, Progress, Found]):
     def run(self, show: Callable[[Progress], None]) -> Iterator[Found]:
         """What comes of each piece, in the order in which they are done.
 
-        Raises `SubjectUnavailable` as `do` does, and `ChildProcessError` if a process was killed or `do` has raised
-        something else. No process is left when it ends.
+        Raises `SubjectUnavailable` as what they do does, and `ChildProcessError` if a process was killed or something
+        else was raised there. No process is left when it ends.
         """
         try:
             for pipe in list(self._processes):
@@ -119,7 +134,11 @@ class Crew(Generic[Work, Progress, Found]):
         return ChildProcessError(f"a process of this run has ended with exit code {process.exitcode}")
 
 
-def _serve(pipe: Connection, do: Callable[[Any, Callable[[Any], None]], Any], interrupted: Event) -> None:
+def _serve(
+    pipe: Connection,
+    prepare: Callable[[], AbstractContextManager[Callable[[Any, Callable[[Any], None]], Any]]],
+    interrupted: Event,
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says it
     end_on_signals()
 
@@ -131,12 +150,16 @@ def _serve(pipe: Connection, do: Callable[[Any, Callable[[Any], None]], Any], in
         except BrokenPipeError:  # the parent was killed
             raise SystemExit(1) from None
 
-    with contextlib.suppress(EOFError, BrokenPipeError):  # the parent was killed
+    with contextlib.suppress(EOFError, BrokenPipeError), contextlib.ExitStack() as opened:  # the parent was killed
+        do = _attempt(lambda: opened.enter_context(prepare()))
         while (work := pipe.recv()) is not None:
-            try:
-                said: object = _Done(do(work, show))
-            except SubjectUnavailable as error:
-                said = _Failed(True, str(error))
-            except Exception:
-                said = _Failed(False, f"a process of this run has failed:\n{traceback.format_exc()}")
-            pipe.send(said)
+            pipe.send(do if isinstance(do, _Failed) else _attempt(partial(do.found, work, show)))
+
+
+def _attempt(action: Callable[[], Any]) -> _Done | _Failed:
+    try:
+        return _Done(action())
+    except SubjectUnavailable as error:
+        return _Failed(True, str(error))
+    except Exception:
+        return _Failed(False, f"a process of this run has failed:\n{traceback.format_exc()}")

@@ -5,15 +5,19 @@ python -m rescind_conformance.benchmark.system_player KIND ENDPOINT SLOTS FOLDER
 
 from __future__ import annotations
 
+import concurrent.futures
 import importlib
+import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rescind_conformance.benchmark.player import Orders, PlayFailed, serve
+from rescind_conformance.benchmark.process_use import resident_bytes
 from rescind_conformance.benchmark.system_tasks import block, mark, same, stand
 
 LIMIT_SECONDS = 120.0
@@ -27,6 +31,8 @@ class Client:
 
     kills = True
     """Whether a task that runs can be cancelled."""
+    cancels = True
+    """Whether each task that waits can be cancelled."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -38,6 +44,10 @@ class Client:
     def results(self, futures: Sequence[Any]) -> list[Any]:
         """The results, when all are there."""
         return [future.result(timeout=LIMIT_SECONDS) for future in futures]
+
+    def chunks(self, function: Callable[..., Any], numbers: Sequence[int], size: int) -> list[Any] | None:
+        """`map` with so many calls in a task; None where there is no such thing."""
+        return None
 
     def cancel(self, future: Any) -> None:
         """Cancel a task that waits. Raises `PlayFailed` if it is not cancelled."""
@@ -57,6 +67,9 @@ class ReferenceClient(Client):
         import rescind
 
         super().__init__(rescind.Client(endpoint))
+
+    def chunks(self, function: Callable[..., Any], numbers: Sequence[int], size: int) -> list[Any] | None:
+        return list(self._client.map(function, numbers, chunksize=size))
 
     def kill(self, future: Any) -> None:
         future.cancel(force=True)
@@ -92,10 +105,24 @@ class DaskClient(Client):
         return list(self._client.gather(list(futures)))
 
 
+class Pool(Client):
+    """A process pool of Python's: no scheduler, and what has been handed on is not cancelled."""
+
+    kills = False
+    cancels = False
+
+    def __init__(self, endpoint: str, slots: int) -> None:
+        super().__init__(concurrent.futures.ProcessPoolExecutor(slots))
+
+    def chunks(self, function: Callable[..., Any], numbers: Sequence[int], size: int) -> list[Any] | None:
+        return list(self._client.map(function, numbers, chunksize=size))
+
+
 CLIENTS: Mapping[str, Callable[[str, int], Client]] = {
     "reference": ReferenceClient,
     "opengris-scaler": ScalerClient,
     "dask": DaskClient,
+    "process-pool": Pool,
 }
 
 
@@ -123,8 +150,47 @@ class Jobs:
             raise PlayFailed("wrong results")
         return {"seconds": seconds}
 
+    def alone(self, tasks: int) -> dict[str, Any]:
+        """One task after the other, each when the one before has its result; the milliseconds of each."""
+        found = []
+        for number in range(tasks):
+            began = time.perf_counter()
+            if self._client.results([self._client.submit(same, number)]) != [number]:
+                raise PlayFailed("a wrong result")
+            found.append((time.perf_counter() - began) * 1000)
+        return {"milliseconds": found}
+
+    def chunks(self, tasks: int, size: int) -> dict[str, Any]:
+        """As `many`, by `map` with so many calls in a task."""
+        began = time.perf_counter()
+        results = self._client.chunks(same, range(tasks), size)
+        seconds = time.perf_counter() - began
+        if results is not None and results != list(range(tasks)):
+            raise PlayFailed("wrong results")
+        return {"seconds": seconds if results is not None else None}
+
+    def steady(self, tasks: int, window: int) -> dict[str, Any]:
+        """Many tasks, so many at once, each result read and let go: how memory grows from a tenth of them on."""
+        futures: deque[Any] = deque()
+        early = 0
+        for number in range(tasks):
+            futures.append(self._client.submit(same, number))
+            if len(futures) == window:
+                self._read_one(futures, number - window + 1)
+            if number == tasks // 10:
+                early = resident_bytes(os.getpid())
+        while futures:
+            self._read_one(futures, tasks - len(futures))
+        return {"grown": resident_bytes(os.getpid()) - early, "finished": tasks - tasks // 10}
+
+    def _read_one(self, futures: deque[Any], expected: int) -> None:
+        if self._client.results([futures.popleft()]) != [expected]:
+            raise PlayFailed("a wrong result")
+
     def cancel_queued(self, tasks: int) -> dict[str, Any]:
         """While every slot is taken, submit many tasks and cancel every other one, newest first; the rest then runs."""
+        if not self._client.cancels:
+            return {}
         ran_path = self._new_path()
         release = self._occupy()
         futures = [self._client.submit(mark, str(ran_path), number) for number in range(tasks)]
@@ -196,6 +262,9 @@ def main() -> None:
         {
             "ready": jobs.ready,
             "many": jobs.many,
+            "alone": jobs.alone,
+            "chunks": jobs.chunks,
+            "steady": jobs.steady,
             "cancel queued": jobs.cancel_queued,
             "cancel running": jobs.cancel_running,
         },

@@ -33,7 +33,7 @@ class System:
     """A system that runs."""
 
     endpoint: str
-    scheduler: Program
+    scheduler: Program | None
 
 
 def _place(folder: Path, name: str) -> Path:
@@ -78,6 +78,10 @@ def _dask(folder: Path, stack: ExitStack) -> System:
     return System(endpoint, scheduler)
 
 
+def _pool(folder: Path, stack: ExitStack) -> System:
+    return System("", None)  # it is in the client's process
+
+
 def _run_dask_worker(place: Path, command: list[str], stack: ExitStack) -> None:
     options = ["--nthreads", "1", "--no-nanny", "--local-directory", str(place.parent)]
     _run(stack, lambda: Program([*command, *options], place))
@@ -95,6 +99,7 @@ SYSTEMS: Mapping[str, Callable[[Path, ExitStack], System]] = {
     "reference": _reference,
     "opengris-scaler": _scaler,
     "dask": _dask,
+    "process-pool": _pool,
 }
 """How each is started, by the name that `--system` takes."""
 
@@ -125,24 +130,45 @@ def running(name: str, folder: Path) -> Iterator[tuple[System, Peer]]:
             raise BenchmarkFailed(f"{name}: {failed}") from failed
 
 
-def measure_system(
-    name: str, folder: Path, tasks: int, running_cancels: int, on_step: Callable[[str], None]
-) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """How much each job has."""
+
+    tasks: int
+    alone: int
+    running: int
+    steady: int
+
+
+_CHUNK = 100
+_WINDOW = 200
+
+
+def measure_system(name: str, folder: Path, amounts: Amounts, on_step: Callable[[str], None]) -> dict[str, float]:
     """Start a system, do each job once, and end it; the figures by their keys. Raises as `running`."""
+    tasks = amounts.tasks
+    found: dict[str, float] = {}
     with running(name, folder) as (system, client):
         on_step(f"{tasks:,} tasks")
-        before = cpu_time(system.scheduler.pid)
-        many = client.ask("many", tasks=tasks)
-        used = cpu_time(system.scheduler.pid) - before
+        pid = system.scheduler.pid if system.scheduler is not None else None
+        before = cpu_time(pid) if pid is not None else None
+        found["many_seconds"] = client.ask("many", tasks=tasks)["seconds"]
+        if pid is not None and before is not None:
+            found["many_scheduler_cpu"] = (cpu_time(pid) - before).total / tasks * 1e6
+        on_step("one task after the other")
+        found["alone_milliseconds"] = statistics.median(client.ask("alone", tasks=amounts.alone)["milliseconds"])
+        on_step("map in chunks")
+        if (seconds := client.ask("chunks", tasks=tasks * 10, size=_CHUNK)["seconds"]) is not None:
+            found["chunk_calls"] = tasks * 10 / seconds
+        on_step(f"{amounts.steady:,} tasks, {_WINDOW} at once")
+        steady = client.ask("steady", tasks=amounts.steady, window=_WINDOW)
+        found["grown_bytes"] = steady["grown"] / steady["finished"]
         on_step(f"{tasks:,} tasks, every other one cancelled")
-        queued = client.ask("cancel queued", tasks=tasks)
+        if queued := client.ask("cancel queued", tasks=tasks):
+            found["queued_calls_seconds"] = queued["calls"]
+            found["queued_seconds"] = queued["seconds"]
+            found["queued_ran"] = float(queued["ran"])
         on_step("cancels of tasks that run")
-        ended = client.ask("cancel running", count=running_cancels)["milliseconds"]
-    found = {
-        "many_seconds": many["seconds"],
-        "many_scheduler_cpu": used.total / tasks * 1e6,
-        "queued_calls_seconds": queued["calls"],
-        "queued_seconds": queued["seconds"],
-        "queued_ran": float(queued["ran"]),
-    }
-    return found | ({"running_milliseconds": statistics.median(ended)} if ended else {})
+        if ended := client.ask("cancel running", count=amounts.running)["milliseconds"]:
+            found["running_milliseconds"] = statistics.median(ended)
+    return found

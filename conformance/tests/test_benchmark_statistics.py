@@ -145,7 +145,8 @@ def test_cpu_time_is_that_of_the_process() -> None:
     while time.process_time() - clock < 0.05:
         pass
     used = cpu_time(os.getpid()) - before
-    assert used.total == pytest.approx(time.process_time() - clock, abs=0.02)
+    # What the running thread has used since the system's last tick is not in it yet.
+    assert 0.05 - 0.03 < used.total <= time.process_time() - clock + 0.02
     assert 0 < used.main <= used.total
 
 

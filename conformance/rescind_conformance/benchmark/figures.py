@@ -27,6 +27,9 @@ _SCHEDULER = {
 _SYSTEM = {
     "many_seconds": ("run all, s", 2),
     "queued_seconds": ("cancel half while it waits and run the rest, s", 2),
+    "alone_milliseconds": ("one task after the other, each, ms", 2),
+    "chunk_calls": ("map, 100 calls a task, calls/s", 0),
+    "grown_bytes": ("client's memory grows by, a finished task, bytes", 0),
     "queued_ran": ("cancelled, and ran all the same", 0),
     "running_milliseconds": ("cancel a task that runs, ms", 1),
 }

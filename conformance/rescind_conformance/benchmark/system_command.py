@@ -30,7 +30,6 @@ _DISTRIBUTIONS = {
     "reference": "rescind",
     "opengris-scaler": "opengris-scaler",
     "dask": "distributed",
-    "process-pool": "",
 }
 MEASURES = (
     Measure("many_seconds", "run all", "s", 2),

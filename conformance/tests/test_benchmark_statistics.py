@@ -147,7 +147,7 @@ def test_cpu_time_is_that_of_the_process() -> None:
     used = cpu_time(os.getpid()) - before
     # What the running thread has used since the system's last tick is not in it yet.
     assert 0.05 - 0.03 < used.total <= time.process_time() - clock + 0.02
-    assert 0 < used.main <= used.total
+    assert 0 < used.main <= used.total + 1e-6  # differences of large numbers
 
 
 def test_memory_is_what_the_process_has_touched() -> None:

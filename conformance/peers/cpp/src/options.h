@@ -1,0 +1,73 @@
+// Command lines of the three programs. What cannot be read raises std::invalid_argument, which names it.
+#pragma once
+
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace peer {
+
+class CommandLine {
+  template <class Parse>
+  auto parsed(Parse parse) {
+    const std::string text = word();
+    try {
+      std::size_t read = 0;
+      const auto value = parse(text, &read);
+      if (read == text.size()) return value;
+    } catch (const std::logic_error&) {
+      // Not a number, or out of range: said below.
+    }
+    throw std::invalid_argument("not a number: " + text);
+  }
+
+ public:
+  explicit CommandLine(std::vector<std::string> words) : words_(std::move(words)) {}
+
+  // The next word; it must be there.
+  std::string word() {
+    if (at_ == words_.size()) throw std::invalid_argument("a word is missing at the end of the command line");
+    return words_[at_++];
+  }
+  // The next word, if there is one.
+  std::optional<std::string> option() {
+    if (at_ == words_.size()) return std::nullopt;
+    return words_[at_++];
+  }
+  std::chrono::nanoseconds seconds() {
+    const double value = parsed([](const std::string& text, std::size_t* read) { return std::stod(text, read); });
+    if (!(value > 0 && value < 1e9)) throw std::invalid_argument("not a number of seconds above 0");
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(value));
+  }
+  unsigned long number(unsigned long most) {
+    const auto value =
+        parsed([](const std::string& text, std::size_t* read) { return std::stoul(text, read, 10); });
+    if (value > most) throw std::invalid_argument("a number above " + std::to_string(most));
+    return value;
+  }
+  [[noreturn]] void refuse(const std::string& option) const {
+    throw std::invalid_argument("unknown option " + option);
+  }
+
+ private:
+  std::vector<std::string> words_;
+  std::size_t at_ = 0;
+};
+
+// The body of main(): what is raised is told on standard error and makes the exit status 2.
+template <class Run>
+int run_program(int count, char** arguments, Run run) {
+  try {
+    run(std::vector<std::string>(arguments + 1, arguments + count));
+    return EXIT_SUCCESS;
+  } catch (const std::exception& error) {
+    std::cerr << arguments[0] << ": " << error.what() << "\n";
+    return 2;
+  }
+}
+
+}  // namespace peer

@@ -24,6 +24,7 @@ from rescind_conformance.command_line import (
     known_failures,
     scheduler_opener,
 )
+from rescind_conformance.commanded_profiles import COMMAND_HELP
 from rescind_conformance.console_report import STYLES, print_report, print_undecided
 from rescind_conformance.explorer.command import explore_command
 from rescind_conformance.explorer.live_command import orders_command
@@ -139,6 +140,7 @@ def scheduler(
             show_default=False,
         ),
     ] = None,
+    command: Annotated[str | None, typer.Option(help=COMMAND_HELP, show_default=False)] = None,
     case: CaseGlob = None,
     requirement: RequirementId = None,
     tag: Tag = None,
@@ -169,7 +171,7 @@ def scheduler(
 
     `rescind conformance scheduler --endpoint tcp://127.0.0.1:6378 --case 'crossing.*' --report report`
     """
-    opener = scheduler_opener(subject, endpoint)
+    opener = scheduler_opener(subject, endpoint, command)
     if endpoint is not None:
         if jobs not in (None, 1):
             fail("one scheduler that runs already is tested with one case at a time: leave --jobs out")

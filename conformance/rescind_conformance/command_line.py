@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from rescind_conformance.adapter_subjects import SHIPPED, adapter_by_command, shipped_adapter
+from rescind_conformance.commanded_profiles import ProfiledScheduler
 from rescind_conformance.known import KnownFailures, KnownFailuresError, load_known_failures
 from rescind_conformance.requirements import SpecificationError
 from rescind_conformance.subjects import SCHEDULERS, RunningEndpoint, Subject
@@ -20,8 +21,12 @@ _SHIPPED_KNOWN_FAILURES = Path(__file__).parent / "known_failures"
 Opener = Callable[[], Subject]
 
 
-def scheduler_opener(subject: str | None, endpoint: str | None) -> Opener:
+def scheduler_opener(subject: str | None, endpoint: str | None, command: str | None = None) -> Opener:
     """Opens the scheduler that is meant."""
+    if command is not None:
+        if subject is not None or endpoint is not None:
+            fail("give only one of --subject, --endpoint and --command")
+        return lambda: ProfiledScheduler(command)
     if subject is not None and endpoint is not None:
         fail("give only one of --subject and --endpoint")
     if subject is None and endpoint is None:

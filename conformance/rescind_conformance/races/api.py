@@ -14,11 +14,11 @@ from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
 from rescind_conformance.command_line import adapter_opener, scheduler_opener
+from rescind_conformance.commanded import CommandedScheduler
 from rescind_conformance.races.bench import Bench
 from rescind_conformance.races.broken import DIRECTORY, RequirementBroken, Tested, with_replay
 from rescind_conformance.races.client_machine import ClientMachine
 from rescind_conformance.races.client_rules import LiveClientRules, MachineClientRules
-from rescind_conformance.races.commanded import CommandedScheduler
 from rescind_conformance.races.machines import machine_option, name_of
 from rescind_conformance.races.peer_bench import LivePeers, MachineClients, MachineWorkers
 from rescind_conformance.races.rules import RaceRules

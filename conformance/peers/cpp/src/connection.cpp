@@ -15,10 +15,18 @@
 namespace peer {
 namespace {
 
-// One for the process. It is not ended: at exit each socket lingers for as long as it was told to and no longer.
+// One for the process. Only its end waits until the closed sockets have sent what they had, for as long as each lingers:
+// a process that just exits takes its last messages with it.
 void* context() {
-  static void* const one = zmq_ctx_new();
-  return one;
+  struct Context {
+    void* const made = zmq_ctx_new();
+    Context() = default;
+    ~Context() { zmq_ctx_term(made); }
+    Context(const Context&) = delete;
+    Context& operator=(const Context&) = delete;
+  };
+  static const Context one;
+  return one.made;
 }
 
 [[noreturn]] void raise(const std::string& doing) {

@@ -38,10 +38,20 @@ class CommandLine {
     if (at_ == words_.size()) return std::nullopt;
     return words_[at_++];
   }
-  std::chrono::nanoseconds seconds() {
+  std::chrono::nanoseconds seconds_or_zero() {
     const double value = parsed([](const std::string& text, std::size_t* read) { return std::stod(text, read); });
-    if (!(value > 0 && value < 1e9)) throw std::invalid_argument("not a number of seconds above 0");
+    if (!(value >= 0 && value < 1e9)) throw std::invalid_argument("a number of seconds below 0, or too large");
     return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(value));
+  }
+  std::chrono::nanoseconds seconds() {
+    const auto value = seconds_or_zero();
+    if (value.count() == 0) throw std::invalid_argument("a time of 0 seconds");
+    return value;
+  }
+  bool truth() {
+    const std::string text = word();
+    if (text != "true" && text != "false") throw std::invalid_argument("neither true nor false: " + text);
+    return text == "true";
   }
   unsigned long number(unsigned long most) {
     const auto value =

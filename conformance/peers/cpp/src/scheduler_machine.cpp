@@ -122,8 +122,10 @@ void Machine::on_client_heartbeat(const Bytes& client, Time now) {
 void Machine::on_client_disconnect(const Bytes& client, const ClientDisconnect& message, Time now) {
   if (lost_clients_.contains(client)) return drop(client, "a lost client's message");
   if (message.disconnectType == DisconnectType::shutdown) {
-    send(client, ClientShutdownResponse{true});
-    return shut_down(now);
+    const bool accepted = options_.accept_shutdown || grace_ends_;
+    send(client, ClientShutdownResponse{accepted});
+    if (accepted) shut_down(now);
+    return;
   }
   if (!clients_.contains(client)) return drop(client, "a good-bye of a client that is not registered");
   lose_client(client, false);
@@ -231,7 +233,6 @@ void Machine::place() {
     best->tasks.insert(task.id);
     apply(task, Event::dispatch);
   }
-  if (!grace_ends_) rebalance();
 }
 
 // A worker that has nothing gets a task from one that has two or more, if that one can give it back (S7.1).
@@ -313,6 +314,11 @@ void Machine::tick(Time now) {
     if (now - client.heard > options_.client_timeout) silent.push_back(id);
   for (const auto& id : silent) lose_client(id, true);
   place();
+  const bool may_move = options_.rebalance_interval > Duration::zero() && !grace_ends_;
+  if (may_move && (!last_rebalancing_ || now - *last_rebalancing_ >= options_.rebalance_interval)) {
+    last_rebalancing_ = now;
+    rebalance();
+  }
   if (grace_ends_ && !over_ && (workers_.empty() || now >= *grace_ends_)) finish();
 }
 

@@ -22,6 +22,10 @@ struct Options {
   Duration worker_timeout = std::chrono::seconds(60);
   Duration client_timeout = std::chrono::seconds(60);
   Duration grace = std::chrono::seconds(5);
+  // How often tasks may be moved to a worker that has nothing (S7.1); zero: never.
+  Duration rebalance_interval = std::chrono::seconds(1);
+  // Whether a client's ClientDisconnect `shutdown` shuts down (S11.6).
+  bool accept_shutdown = true;
   // The loss of so many holders ends a task with failedWorkerDied (S9.4).
   int most_losses = 3;
   std::size_t most_tasks_of_client = 1'000'000;
@@ -138,6 +142,7 @@ class Machine {
   LostPeers lost_clients_;
   LostPeers lost_workers_;
   std::optional<Time> last_tick_{};
+  std::optional<Time> last_rebalancing_{};
   std::optional<Time> grace_ends_{};
   bool over_ = false;
   std::vector<Output> outputs_{};

@@ -1,4 +1,5 @@
-// cpp-scheduler ENDPOINT [--worker-timeout S] [--client-timeout S] [--grace S] [--storage SCHEME HOST PORT]
+// cpp-scheduler ENDPOINT [--worker-timeout S] [--client-timeout S] [--grace S] [--rebalance-interval S]
+//               [--accept-shutdown true|false] [--max-tasks-per-client N] [--max-peers N] [--storage SCHEME HOST PORT]
 //
 // Prints the endpoint that it has bound, and serves until SIGTERM, SIGINT or a client's shutdown.
 #include <csignal>
@@ -10,6 +11,7 @@
 
 namespace {
 
+constexpr unsigned long most_limit = 1'000'000'000;
 peer::Scheduler* serving = nullptr;
 
 void run(const std::vector<std::string>& arguments) {
@@ -24,6 +26,14 @@ void run(const std::vector<std::string>& arguments) {
       options.client_timeout = line.seconds();
     else if (*option == "--grace")
       options.grace = line.seconds();
+    else if (*option == "--rebalance-interval")
+      options.rebalance_interval = line.seconds_or_zero();
+    else if (*option == "--accept-shutdown")
+      options.accept_shutdown = line.truth();
+    else if (*option == "--max-tasks-per-client")
+      options.most_tasks_of_client = line.number(most_limit);
+    else if (*option == "--max-peers")
+      options.most_peers_of_role = line.number(most_limit);
     else if (*option == "--storage") {
       options.storage.scheme = line.word();
       options.storage.host = line.word();

@@ -34,14 +34,19 @@ class CommandedScheduler(SchedulerSubject):
         if ENDPOINT not in command:
             raise SubjectUnavailable(f"the command line has no {ENDPOINT}: my-scheduler --bind {ENDPOINT}")
         try:
-            self._words = shlex.split(command)
+            self.words = shlex.split(command)
         except ValueError as error:
             raise SubjectUnavailable(f"this is no command line ({error}): {command}") from error
         super().__init__()
-        self.name = Path(self._words[0]).name
+        self.name = Path(self.words[0]).name
 
     def launch(self, profile: Profile, directory: Path, log: Path) -> StartedScheduler:
-        return _Bound(self._words, directory, log)
+        return self.start(self.words, directory, log)
+
+    @staticmethod
+    def start(words: list[str], directory: Path, log: Path) -> StartedScheduler:
+        """Start the process of a command line, with a free port for its `ENDPOINT`."""
+        return _Bound(words, directory, log)
 
 
 class _Bound(StartedScheduler):

@@ -61,6 +61,11 @@ void Waker::calm() const {
   static_cast<void>(eventfd_read(descriptor_, &count));
 }
 
+void Waker::wait(std::chrono::steady_clock::duration most) const {
+  zmq_pollitem_t item{nullptr, descriptor_, ZMQ_POLLIN, 0};
+  zmq_poll(&item, 1, std::max<long>(0, std::chrono::ceil<std::chrono::milliseconds>(most).count()));
+}
+
 std::optional<std::vector<Bytes>> receive_message(void* socket) {
   std::vector<Bytes> frames;
   while (true) {

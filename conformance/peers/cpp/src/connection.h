@@ -25,6 +25,7 @@ class Waker {
   Waker& operator=(const Waker&) = delete;
   void wake() const;
   void calm() const;
+  void wait(std::chrono::steady_clock::duration most) const;  // until woken, or the time is over
   int descriptor() const { return descriptor_; }
 
  private:

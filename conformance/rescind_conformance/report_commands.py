@@ -114,6 +114,8 @@ def _opener(
         except ValueError as error:
             raise UnreadableReplay(f"the subject's options cannot be read: {error}") from error
         chosen = dict(zip(words[::2], words[1::2], strict=False))
+        if role == "scheduler" and "--command" in chosen:
+            return scheduler_opener(None, None, chosen["--command"])
         subject, endpoint, adapter, machine = (
             chosen.get(f"--{name}") for name in ("subject", "endpoint", "adapter", "machine")
         )

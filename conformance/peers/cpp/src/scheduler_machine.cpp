@@ -43,6 +43,7 @@ void Machine::receive(const Bytes& peer, const Bytes& frame, Time now) {
   } else {
     on_worker(peer, message, frame, now);
   }
+  settle_graphs();
   place();
 }
 
@@ -87,6 +88,10 @@ void Machine::on_task(const Bytes& client, const Task& message, const Bytes& fra
       return drop(client, "the id is in use", message.taskId);
     return refuse(client, message.taskId);
   }
+  if (const auto graph = graphs_.find(message.taskId); graph != graphs_.end()) {
+    if (graph->second.owner == client) return drop(client, "the id is in use", message.taskId);
+    return refuse(client, message.taskId);
+  }
   if (!registered || grace_ends_ || clients_[client].tasks.size() >= options_.most_tasks_of_client)
     return refuse(client, message.taskId);
   auto& task = tasks_[message.taskId];
@@ -97,17 +102,9 @@ void Machine::on_task(const Bytes& client, const Task& message, const Bytes& fra
   enter(task, State::queued);
 }
 
-void Machine::on_graph(const Bytes& client, const GraphTask& message, Time now) {
-  const bool registered = register_client(client, now);
-  const auto is_held = [&](const Bytes& id) { return registered && clients_[client].tasks.contains(id); };
-  if (is_held(message.taskId)) return drop(client, "the id is in use", message.taskId);  // S1.4
-  std::set<Bytes> answered{message.taskId};  // last, and once
-  for (const auto& target : message.targets)
-    if (is_task_id(target) && !is_held(target) && answered.insert(target).second) refuse(client, target);
-  refuse(client, message.taskId);
-}
-
 void Machine::on_cancel(const Bytes& client, const TaskCancel& message) {
+  if (const auto graph = graphs_.find(message.taskId); graph != graphs_.end() && graph->second.owner == client)
+    return cancel_graph(message.taskId, message.force);
   auto* task = held(message.taskId);
   const bool owns = task != nullptr && task->owner == client && task->state != State::abandoned;
   if (!owns) return refuse(client, message.taskId);
@@ -160,7 +157,7 @@ void Machine::on_confirm(const Bytes& worker, const TaskCancelConfirm& message, 
 void Machine::on_result(const Bytes& worker, const TaskResult& message, const Bytes& frame) {
   auto* task = held_by(worker, message.taskId);
   if (task == nullptr) return drop(worker, "a result of a worker that does not hold the task", message.taskId);
-  apply(*task, Event::result, frame);
+  apply(*task, Event::result, frame, {.type = message.resultType, .results = message.results});
 }
 
 void Machine::on_log(const Bytes& worker, const TaskLog& message, const Bytes& frame) {
@@ -171,10 +168,11 @@ void Machine::on_log(const Bytes& worker, const TaskLog& message, const Bytes& f
 
 // --- The table.
 
-bool Machine::apply(HeldTask& task, Event event, const Bytes& answer) {
+bool Machine::apply(HeldTask& task, Event event, const Bytes& answer, const NodeEnd& end) {
   const auto row = find(table, task.state, event);
   if (!row) return false;
   act(task, row->action, answer);
+  if (task.node) note_transition(task, event, *row, end);
   enter(task, row->next);
   return true;
 }
@@ -182,11 +180,11 @@ bool Machine::apply(HeldTask& task, Event event, const Bytes& answer) {
 void Machine::act(const HeldTask& task, Action action, const Bytes& answer) {
   switch (action) {
     case Action::nothing: break;
-    case Action::the_failure_to_owner: break;  // of nodes only
     case Action::canceled_to_owner: send(task.owner, TaskCancelConfirm{task.id, CancelConfirmType::canceled}); break;
     case Action::Task_to_worker: outputs_.push_back(Send{task.holder, task.frame}); break;
     case Action::TaskCancel_to_worker: send(task.holder, TaskCancel{task.id, false}); break;
     case Action::TaskCancel_force_to_worker: send(task.holder, TaskCancel{task.id, true}); break;
+    case Action::the_failure_to_owner:
     case Action::the_answer_to_owner: outputs_.push_back(Send{task.owner, answer}); break;
     case Action::failedWorkerDied_to_owner:
       send(task.owner, TaskResult{task.id, ResultType::failedWorkerDied, {}, {}});
@@ -202,7 +200,10 @@ void Machine::enter(HeldTask& task, State next) {
     // What was placed before goes before what is new.
     if (task.place_in_queue == 0) task.place_in_queue = ++next_place_;
     queue_.emplace(task.place_in_queue, task.id);
-    if (grace_ends_) apply(task, Event::close);
+    if (grace_ends_)
+      apply(task, Event::close);
+    else if (task.node && task.node->unneeded)
+      end_as(task, NodeEnd(*task.node->unneeded));  // S12.9
   } else if (next == State::ended) {
     leave_holder(task);
     if (const auto owner = clients_.find(task.owner); owner != clients_.end()) owner->second.tasks.erase(task.id);
@@ -272,12 +273,18 @@ bool Machine::register_client(const Bytes& client, Time now) {
 
 void Machine::lose_client(const Bytes& client, bool by_silence) {
   const auto tasks = std::exchange(clients_.at(client).tasks, {});
+  const auto graphs = std::exchange(clients_.at(client).graphs, {});
   clients_.erase(client);
   lost_clients_.add(client);
+  for (const auto& id : graphs) graphs_.erase(id);  // S12.18
   for (const auto& id : tasks) {
-    apply(tasks_.at(id), Event::owner_lost);
+    auto& task = tasks_.at(id);
+    task.node.reset();
+    apply(task, Event::owner_lost);
     if (by_silence) refuse(client, id);  // S9.11: it may only have been paused
   }
+  if (by_silence)
+    for (const auto& id : graphs) refuse(client, id);
 }
 
 // One step: nothing else is decided before each of its tasks has its fate (S9.5).
@@ -313,6 +320,7 @@ void Machine::tick(Time now) {
   for (const auto& [id, client] : clients_)
     if (now - client.heard > options_.client_timeout) silent.push_back(id);
   for (const auto& id : silent) lose_client(id, true);
+  settle_graphs();
   place();
   const bool may_move = options_.rebalance_interval > Duration::zero() && !grace_ends_;
   if (may_move && (!last_rebalancing_ || now - *last_rebalancing_ >= options_.rebalance_interval)) {
@@ -326,9 +334,11 @@ void Machine::shut_down(Time now) {
   if (grace_ends_) return;
   grace_ends_ = now + options_.grace;
   for (const auto& [id, worker] : workers_) send(id, ClientDisconnect{DisconnectType::shutdown});
-  std::vector<Bytes> waiting;
-  for (const auto& [place, id] : queue_) waiting.push_back(id);
-  for (const auto& id : waiting) apply(tasks_.at(id), Event::close);
+  std::vector<Bytes> with_no_worker;
+  for (const auto& [id, task] : tasks_)
+    if (task.state == State::waiting || task.state == State::queued) with_no_worker.push_back(id);
+  for (const auto& id : with_no_worker) apply(tasks_.at(id), Event::close);
+  settle_graphs();
 }
 
 void Machine::finish() {
@@ -336,6 +346,7 @@ void Machine::finish() {
   std::vector<Bytes> left;
   for (const auto& [id, task] : tasks_) left.push_back(id);
   for (const auto& id : left) apply(tasks_.at(id), Event::close);
+  settle_graphs();
 }
 
 // --- Words.

@@ -1,5 +1,5 @@
 // The scheduler's decisions (SPEC.md, section 4), without sockets and clocks: messages and moments go in, messages come
-// out. Not thread-safe. Graphs are not supported: each GraphTask is refused (S1.3, S12.2).
+// out. Not thread-safe. Graphs (section 14) are in scheduler_graphs.cpp.
 #pragma once
 
 #include <chrono>
@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <set>
+#include <tuple>
 #include <unordered_map>
 
 #include "messages.h"
@@ -29,6 +30,7 @@ struct Options {
   // The loss of so many holders ends a task with failedWorkerDied (S9.4).
   int most_losses = 3;
   std::size_t most_tasks_of_client = 1'000'000;
+  std::size_t most_nodes_of_graph = 10'000;
   std::size_t most_peers_of_role = 10'000;
   std::size_t most_lost_remembered = 4096;
   // A tick that comes later than this after the one before shows that the scheduler itself was held up (S9.1).
@@ -61,6 +63,16 @@ class LostPeers {
   std::deque<Bytes> order_;
 };
 
+// How a node has ended.
+struct NodeEnd {
+  bool confirmed = false;  // with a TaskCancelConfirm; otherwise with a TaskResult of this type and these payloads
+  ResultType type{};
+  std::vector<Bytes> results{};
+  bool by_cancel = false;  // of the owner, with this force
+  bool force = false;
+  bool success() const { return !confirmed && type == ResultType::success; }
+};
+
 class Machine {
  public:
   explicit Machine(Options options);
@@ -79,6 +91,26 @@ class Machine {
   std::vector<Output> take_outputs();
 
  private:
+  // What is particular to a task of a graph. Of its dependencies and dependants those count that have not ended.
+  struct Node {
+    Bytes graph{};
+    Task task{};  // as the next dispatch will send it
+    bool is_target = false;
+    bool force = false;  // a cancel with force has been asked for
+    std::set<Bytes> dependencies{};
+    std::set<Bytes> dependants{};
+    std::size_t dependencies_left = 0;
+    std::size_t dependants_left = 0;
+    std::optional<NodeEnd> unneeded{};  // how the last of its dependants has ended, if none is left (S12.9)
+  };
+  struct Graph {
+    Bytes owner{};
+    std::set<Bytes> nodes{};  // those that have not ended
+    bool cancelled = false;   // a node has ended with a TaskCancelConfirm
+    std::optional<ResultType> failure{};  // the first (S12.14)
+    std::size_t rounds = 0;   // nodes with an owner's round open
+    bool round_open = false;  // of the graph (S12.13)
+  };
   struct HeldTask {
     Bytes id{};
     Bytes owner{};
@@ -88,10 +120,13 @@ class Machine {
     int losses = 0;
     bool stays = false;  // its holder has refused to give it back, so that it is not asked again
     std::uint64_t place_in_queue = 0;
+    std::optional<Node> node{};
   };
   struct Client {
     Time heard{};
-    std::set<Bytes> tasks{};
+    std::set<Bytes> tasks{};  // nodes are among them
+    std::set<Bytes> graphs{};
+    bool holds(const Bytes& id) const { return tasks.contains(id) || graphs.contains(id); }
   };
   struct Worker {
     Time heard{};
@@ -113,12 +148,23 @@ class Machine {
   void on_result(const Bytes& worker, const TaskResult& message, const Bytes& frame);
   void on_log(const Bytes& worker, const TaskLog& message, const Bytes& frame);
 
-  // The table. False if the pair of state and event is not listed. `answer` is the holder's message. A task that has
-  // ended is gone: the reference is not valid any more.
-  bool apply(HeldTask& task, Event event, const Bytes& answer = {});
+  // The table. False if the pair of state and event is not listed. `answer` is the holder's message, or
+  // the failure, and `end` what it says. A task that has ended is gone: the reference is not valid any more.
+  bool apply(HeldTask& task, Event event, const Bytes& answer = {}, const NodeEnd& end = {});
   void act(const HeldTask& task, Action action, const Bytes& answer);
   void enter(HeldTask& task, State next);
   void leave_holder(HeldTask& task);
+
+  // Graphs. What the end of a node means for others is done by settle_graphs(), before the step is over.
+  bool is_acceptable(const Bytes& client, const GraphTask& message) const;
+  void accept(const Bytes& client, const GraphTask& message);
+  void cancel_graph(const Bytes& id, bool force);
+  void note_transition(HeldTask& task, Event event, const Row<State, Event, Action>& row, const NodeEnd& end);
+  void settle_graphs();
+  void settle_dependants(const Node& node, const NodeEnd& end);
+  void settle_dependencies(const Node& node, const NodeEnd& end);
+  void end_as(HeldTask& node, const NodeEnd& end);
+  HeldTask* live_node(const Bytes& graph, const Bytes& id);
 
   bool register_client(const Bytes& client, Time now);
   void lose_client(const Bytes& client, bool by_silence);
@@ -135,6 +181,9 @@ class Machine {
 
   Options options_;
   std::unordered_map<Bytes, HeldTask> tasks_{};
+  std::unordered_map<Bytes, Graph> graphs_{};
+  std::deque<std::tuple<Bytes, Node, NodeEnd>> ended_nodes_{};  // by their ids
+  std::set<Bytes> touched_graphs_{};
   std::map<std::uint64_t, Bytes> queue_{};  // by place, so that a cancel need not search (S3.2)
   std::uint64_t next_place_ = 0;
   std::map<Bytes, Client> clients_{};

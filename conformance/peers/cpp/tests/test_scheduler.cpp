@@ -164,6 +164,58 @@ void an_orderly_shutdown_answers_for_everything() {
   CHECK(table.heard() == Heard{{"C", TaskCancelConfirm{"held", canceled}}});
 }
 
+Task node(const Bytes& id, const std::vector<Bytes>& dependencies) {
+  Task one{id};
+  for (const auto& dependency : dependencies) one.functionArgs.push_back({ArgumentType::task, dependency});
+  return one;
+}
+
+void a_graph_runs_in_order_and_ends_last() {
+  Table table;
+  table.say("C", GraphTask{"g", "C", {"b"}, {node("b", {"a"}), node("a", {})}});
+  CHECK(table.heard() == Heard{{"W", node("a", {})}});
+  const TaskResult a{"a", ResultType::success, {}, {"payload"}};
+  table.say("W", a);
+  Task b = node("b", {});
+  b.functionArgs.push_back({ArgumentType::objectID, "payload"});
+  CHECK(table.heard() == Heard{{"C", a}, {"W", b}});
+  const TaskResult result{"b", ResultType::success, {}, {}};
+  table.say("W", result);
+  CHECK(table.heard() == Heard{{"C", result}, {"C", TaskResult{"g", ResultType::success, {}, {}}}});
+}
+
+void a_chain_as_long_as_it_may_be_fails_at_once() {
+  Table table;
+  GraphTask graph{"g", "C", {}, {node("0", {})}};
+  for (int i = 1; i < 10'000; ++i) graph.graph.push_back(node(std::to_string(i), {std::to_string(i - 1)}));
+  table.say("C", graph);
+  table.heard();
+  table.say("W", TaskResult{"0", ResultType::failed, {}, {"error"}});
+  const auto heard = table.heard();
+  CHECK(heard.size() == 10'001);
+  CHECK(heard.back().second == Message(TaskResult{"g", ResultType::failed, {}, {}}));
+}
+
+void a_graph_with_a_cycle_is_refused() {
+  Table table;
+  table.say("C", GraphTask{"g", "C", {"a", "a"}, {node("a", {"b"}), node("b", {"a"})}});
+  CHECK(table.heard() ==
+        Heard{{"C", TaskCancelConfirm{"a", cancelNotFound}}, {"C", TaskCancelConfirm{"g", cancelNotFound}}});
+}
+
+void a_cancel_of_a_graph_is_answered_once_for_each() {
+  Table table;
+  table.say("C", GraphTask{"g", "C", {"b"}, {node("a", {}), node("b", {"a"})}});
+  table.heard();
+  table.say("C", TaskCancel{"g", false});
+  CHECK(table.heard() == Heard{{"W", TaskCancel{"a", false}}, {"C", TaskCancelConfirm{"b", canceled}}});
+  table.say("W", TaskCancelConfirm{"a", cancelFailed});
+  CHECK(table.heard() ==
+        Heard{{"C", TaskCancelConfirm{"a", cancelFailed}}, {"C", TaskCancelConfirm{"g", cancelFailed}}});
+  table.say("W", TaskResult{"a", ResultType::success, {}, {"payload"}});
+  CHECK(table.heard().back() == std::pair<Bytes, Message>{"C", TaskCancelConfirm{"g", canceled}});
+}
+
 void malformed_is_dropped_and_counted() {
   Table table;
   table.machine.receive("C", "not a frame", table.now);
@@ -185,6 +237,10 @@ int main() {
       {"silence is loss unless the scheduler was held up", silence_is_loss_unless_the_scheduler_was_held_up},
       {"a task is moved to a worker that has nothing", a_task_is_moved_to_a_worker_that_has_nothing},
       {"an orderly shutdown answers for everything", an_orderly_shutdown_answers_for_everything},
+      {"a graph runs in order and ends last", a_graph_runs_in_order_and_ends_last},
+      {"a chain as long as it may be fails at once", a_chain_as_long_as_it_may_be_fails_at_once},
+      {"a graph with a cycle is refused", a_graph_with_a_cycle_is_refused},
+      {"a cancel of a graph is answered once for each", a_cancel_of_a_graph_is_answered_once_for_each},
       {"malformed is dropped and counted", malformed_is_dropped_and_counted},
   });
 }

@@ -44,7 +44,7 @@ void run(const std::vector<std::string>& arguments) {
   peer::Scheduler scheduler(endpoint, options);
   serving = &scheduler;
   for (const int number : {SIGINT, SIGTERM}) std::signal(number, [](int) { serving->shut_down(); });
-  std::cout << scheduler.endpoint() << std::endl;
+  std::cout << "listening on " << scheduler.endpoint() << std::endl;
   scheduler.run();
 }
 

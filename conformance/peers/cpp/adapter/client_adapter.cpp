@@ -82,7 +82,7 @@ class ClientAdapter {
   }
 
   json payload(const json& command) {
-    const auto id = "result-" + peer::random_bytes(16);
+    const auto id = peer::new_payload_id();
     store_.put(id, command.at("text"));  // the TaskResult says whether it is an error
     return {{"object_id", peer::to_hex(id)}};
   }

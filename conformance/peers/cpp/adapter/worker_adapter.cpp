@@ -61,7 +61,7 @@ class WorkerAdapter {
 
  private:
   std::string stored_as(const std::string& payload) {
-    const auto id = peer::random_bytes(16);
+    const auto id = peer::new_payload_id();
     store_.put(id, payload);
     return peer::to_hex(id);
   }

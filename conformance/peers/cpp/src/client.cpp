@@ -132,7 +132,7 @@ std::shared_ptr<Future> Client::submit(const std::string& function, const std::v
   task.source = routing_id_;
   std::vector<Bytes> stored;
   const auto store = [&](const Bytes& payload) {
-    stored.push_back("payload-" + random_bytes(16));
+    stored.push_back(new_payload_id());
     store_->put(stored.back(), payload);
     return stored.back();
   };

@@ -59,7 +59,7 @@ void Machine::receive(const Bytes& frame, Time now) {
                  [&](const TaskCancelConfirm& m) { on_confirm(m); },
                  [&](const TaskResult& m) { on_result(m); },
                  [&](const ClientHeartbeatEcho& m) {
-                   storage_ = m.objectStorageAddress;
+                   storage_ = options_.storage.value_or(m.objectStorageAddress);
                    if (std::exchange(awaits_echo_, false)) latency_ = now - last_heartbeat_;
                  },
                  [&](const ClientDisconnect&) { end(); },  // it has declared this client lost (C10.2)

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
 
 #include "client_table.h"
 #include "messages.h"
@@ -17,6 +18,8 @@ struct Options {
   Duration heartbeat_interval = std::chrono::seconds(2);
   Duration scheduler_timeout = std::chrono::seconds(60);
   std::string hostname{};
+  // Where payloads are, if not where the scheduler says.
+  std::optional<ObjectStorageAddress> storage{};
 };
 
 // How a round ended, or how a future came to be cancelled without one (C5.2).

@@ -1,4 +1,4 @@
-// cpp-client ENDPOINT FUNCTION [ARGUMENT...] [--cancel-after S] [--force]
+// cpp-client ENDPOINT FUNCTION [ARGUMENT...] [--cancel-after S] [--force] [--storage DIRECTORY]
 //
 // Submits one task and prints its result; with --cancel-after asks for its cancel after so many seconds and prints what
 // came of it. Example: cpp-client tcp://127.0.0.1:6378 sleep 10 --cancel-after 1 --force
@@ -14,15 +14,18 @@ void run(const std::vector<std::string>& arguments) {
   std::vector<peer::Bytes> values;
   std::optional<std::chrono::nanoseconds> cancel_after;
   bool force = false;
+  peer::client::Options options;
   while (const auto word = line.option()) {
     if (*word == "--cancel-after")
       cancel_after = line.seconds_or_zero();
     else if (*word == "--force")
       force = true;
+    else if (*word == "--storage")
+      options.storage = {line.word(), 0, "file"};
     else
       values.push_back(*word);
   }
-  peer::Client client(endpoint, "cpp", {});
+  peer::Client client(endpoint, "cpp", options);
   const auto future = client.submit(function, values);
   if (cancel_after) {
     std::this_thread::sleep_for(*cancel_after);

@@ -7,6 +7,8 @@
 
 namespace peer {
 
+Bytes new_payload_id() { return random_bytes(32); }
+
 Store::Store(const ObjectStorageAddress& address) : directory_(address.host) {
   if (address.scheme != "file")
     throw StoreError("payloads are kept under the scheme \"" + address.scheme + "\"; this peer knows \"file\"");

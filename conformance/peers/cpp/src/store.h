@@ -15,6 +15,9 @@ class StoreError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// 32 random bytes: schedulers of OpenGRIS Scaler take ids of no other length.
+Bytes new_payload_id();
+
 class Store {
  public:
   static constexpr std::size_t largest = 16U << 20U;  // bytes of one payload

@@ -139,7 +139,7 @@ std::optional<int> run_as_task(int count, char** arguments, const Functions& fun
 // --- In the worker.
 
 TaskProcess::TaskProcess(const Task& task, const ObjectStorageAddress& storage)
-    : result_id_("result-" + random_bytes(16)) {
+    : result_id_(new_payload_id()) {
   const auto report = new_pipe();
   const auto control = new_pipe();
   report_ = report[0];

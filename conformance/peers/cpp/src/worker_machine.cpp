@@ -27,7 +27,7 @@ void Machine::receive(const Bytes& frame, Time now) {
                  [&](const Task& m) { on_task(m); },
                  [&](const TaskCancel& m) { on_cancel(m); },
                  [&](const WorkerHeartbeatEcho& m) {
-                   storage_ = m.objectStorageAddress;
+                   storage_ = options_.storage.value_or(m.objectStorageAddress);
                    if (std::exchange(awaits_echo_, false)) latency_ = now - last_heartbeat_;
                  },
                  [&](const ClientDisconnect& m) { on_disconnect(m); },

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <deque>
 #include <map>
+#include <optional>
 
 #include "messages.h"
 #include "worker_table.h"
@@ -20,6 +21,8 @@ struct Options {
   Duration heartbeat_interval = std::chrono::seconds(2);
   Duration scheduler_timeout = std::chrono::seconds(60);
   std::string hostname{};
+  // Where payloads are, if not where the scheduler says.
+  std::optional<ObjectStorageAddress> storage{};
 };
 
 // What the machine wants done, in this order.

@@ -1,4 +1,5 @@
 // cpp-worker ENDPOINT [--name NAME] [--queue-size N] [--processes N] [--heartbeat-interval S] [--scheduler-timeout S]
+//            [--storage DIRECTORY]
 //
 // Runs tasks until the scheduler says that it shall leave, or SIGTERM or SIGINT does.
 #include <csignal>
@@ -27,6 +28,8 @@ void run(const std::vector<std::string>& arguments) {
       options.heartbeat_interval = line.seconds();
     else if (*option == "--scheduler-timeout")
       options.scheduler_timeout = line.seconds();
+    else if (*option == "--storage")
+      options.storage = {line.word(), 0, "file"};
     else
       line.refuse(*option);
   }

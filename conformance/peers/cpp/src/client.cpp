@@ -81,7 +81,7 @@ void Future::add_done_callback(std::function<void(Future&)> callback) {
   const std::lock_guard lock(client_.mutex_);
   callbacks_.push_back(std::move(callback));
   if (!settled()) return;
-  client_.callbacks_.push_back([this, last = std::move(callbacks_.back())] { last(*this); });
+  client_.callbacks_.push_back([self = shared_from_this(), last = std::move(callbacks_.back())] { last(*self); });
   callbacks_.pop_back();
   client_.changed_.notify_all();
 }
@@ -206,10 +206,11 @@ void Client::receive_messages(Dealer& dealer) {
     const auto garbage = std::exchange(garbage_, {});
     const bool last = closing_ || machine_.is_over();
     const auto next = machine_.next_moment();
+    const Store* const store = store_ ? &*store_ : nullptr;
     lock.unlock();
     for (const auto& frame : outbox) dealer.send(frame);
-    if (store_)
-      for (const auto& id : garbage) store_->remove(id);
+    for (const auto& id : garbage)
+      if (store != nullptr) store->remove(id);
     if (last) return;
     dealer.wait(next - Clock::now(), {waker_.descriptor()});
     waker_.calm();

@@ -30,7 +30,7 @@ class TaskError : public std::runtime_error {
 
 // The result of a task that was submitted. All of it may be called from any thread, and from callbacks, for as long as
 // its client exists.
-class Future {
+class Future : public std::enable_shared_from_this<Future> {
  public:
   using Seconds = std::chrono::duration<double>;
   static constexpr Seconds default_time_limit{30};

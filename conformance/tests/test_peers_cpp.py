@@ -37,7 +37,7 @@ def missing_packages() -> list[str]:
     """What has to be installed before the peer can be built."""
     missing = [package for program, package in PACKAGES.items() if shutil.which(program) is None]
     if "pkg-config" in missing:
-        return missing
+        return [*missing, *LIBRARIES.values()]  # it cannot be asked what is there
     return missing + [
         package
         for library, package in LIBRARIES.items()

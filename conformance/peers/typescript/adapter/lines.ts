@@ -60,3 +60,13 @@ export function number(command: Command, field: string): number | undefined {
   const value = command[field];
   return typeof value === "number" ? value : undefined;
 }
+
+/** The options that the feature "timeouts" adds, in seconds. */
+export function timing(command: Command): { heartbeatInterval?: number; schedulerTimeout?: number } {
+  const heartbeatInterval = number(command, "heartbeat_interval");
+  const schedulerTimeout = number(command, "scheduler_timeout");
+  return {
+    ...(heartbeatInterval === undefined ? {} : { heartbeatInterval }),
+    ...(schedulerTimeout === undefined ? {} : { schedulerTimeout }),
+  };
+}

@@ -9,7 +9,7 @@ import { FileStore } from "../src/store.js";
 import { Worker } from "../src/worker.js";
 import * as bodies from "./bodies.js";
 import { look } from "./connections.js";
-import { type Command, type Commands, hex, number, say, serve, text, Unsupported } from "./lines.js";
+import { type Command, type Commands, hex, number, say, serve, text, timing, Unsupported } from "./lines.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "rescind-"));
 const storage = { scheme: "file", host: path.join(folder, "objects"), port: 0 };
@@ -72,15 +72,6 @@ const commands: Commands = {
   },
   exited: () => ({ returned: exited }),
 };
-
-function timing(command: Command): { heartbeatInterval?: number; schedulerTimeout?: number } {
-  const heartbeatInterval = number(command, "heartbeat_interval");
-  const schedulerTimeout = number(command, "scheduler_timeout");
-  return {
-    ...(heartbeatInterval === undefined ? {} : { heartbeatInterval }),
-    ...(schedulerTimeout === undefined ? {} : { schedulerTimeout }),
-  };
-}
 
 await serve("worker", ["processes", "leave", "timeouts", "release"], storage, commands, () => {
   worker?.kill();

@@ -129,6 +129,7 @@ type MessageOf<K extends Kind> = { readonly kind: K } & StructOf<(typeof MEMBERS
 
 /** A message of the protocol: `kind` is the member of the union, beside it stand the fields of its struct. */
 export type Message = { [K in Kind]: MessageOf<K> }[Kind];
+export type GraphTaskMessage = MessageOf<"graphTask">;
 export type TaskMessage = MessageOf<"task">;
 export type TaskResultMessage = MessageOf<"taskResult">;
 export type StorageAddress = StructOf<typeof ObjectStorageAddress>;

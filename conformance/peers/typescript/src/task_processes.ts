@@ -5,8 +5,9 @@ import { fileURLToPath } from "node:url";
 import type { StorageAddress, TaskMessage } from "./layout.js";
 import { endMarked, killMarked, MARK } from "./process_tree.js";
 import { FileStore } from "./store.js";
+import type { TaskKey } from "./task_key.js";
 import type { Order, Report } from "./task_process.js";
-import type { Finished, TaskKey } from "./worker_machine.js";
+import type { Finished } from "./worker_machine.js";
 
 export interface TaskProcessesListener {
   finished(task: TaskKey, finished: Finished): void;

@@ -5,12 +5,8 @@
  * out what it returns, in that order.
  */
 import { type Message, NO_RESOURCE, type StorageAddress, type TaskMessage } from "./layout.js";
+import { keyOf, type TaskKey } from "./task_key.js";
 import { type Event, type State, WORKER_TABLE } from "./worker_table.js";
-
-/** A task id in hexadecimal: bytes compare by identity in JavaScript, texts by content. */
-export type TaskKey = string;
-
-export const keyOf = (taskId: Uint8Array): TaskKey => Buffer.from(taskId).toString("hex");
 
 /** What a function ended with; `results` are the ids of the payloads that were stored. */
 export interface Finished {

@@ -5,11 +5,11 @@ import path from "node:path";
 import { Client, node, type Task, TaskCancelledError } from "../src/client.js";
 import type { Graph } from "../src/graph.js";
 import { errorPayload, valuePayload } from "../src/payloads.js";
-import { FileStore } from "../src/store.js";
+import { FileStore, folderAddress } from "../src/store.js";
 import { type Command, type Commands, hex, number, say, serve, text, timing } from "./lines.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "rescind-"));
-const storage = { scheme: "file", host: folder, port: 0 };
+const storage = folderAddress(folder);
 const store = new FileStore(storage);
 const tasks = new Map<string, Task<unknown>>();
 let client: Client | undefined;

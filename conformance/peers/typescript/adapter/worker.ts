@@ -5,14 +5,14 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { functionPayload, valuePayload } from "../src/payloads.js";
-import { FileStore } from "../src/store.js";
+import { FileStore, folderAddress } from "../src/store.js";
 import { Worker } from "../src/worker.js";
 import * as bodies from "./bodies.js";
 import { look } from "./connections.js";
 import { type Command, type Commands, hex, number, say, serve, text, timing, Unsupported } from "./lines.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "rescind-"));
-const storage = { scheme: "file", host: path.join(folder, "objects"), port: 0 };
+const storage = folderAddress(path.join(folder, "objects"));
 const store = new FileStore(storage);
 const socketPath = path.join(folder, "bodies");
 const begun: { readonly task: string; readonly socket: Socket }[] = [];

@@ -4,9 +4,9 @@ import { hostname } from "node:os";
 import { type Call, type ClientInput, type ClientInstruction, ClientMachine } from "./client_machine.js";
 import { Connection, DEFAULT_TIMING, type Timing } from "./connection.js";
 import { checkGraph, type Graph, NodeReference } from "./graph.js";
-import type { Kind, TaskMessage, TaskResultMessage } from "./layout.js";
+import type { Kind, StorageAddress, TaskMessage, TaskResultMessage } from "./layout.js";
 import { functionPayload, readValue, TaskError, valuePayload } from "./payloads.js";
-import { FileStore } from "./store.js";
+import { FileStore, folderAddress } from "./store.js";
 import { type CancelOptions, Task, type TaskOwner } from "./task.js";
 import { keyOf, type TaskKey } from "./task_key.js";
 
@@ -17,6 +17,8 @@ export { type CancelOptions, type Task, TaskCancelledError } from "./task.js";
 export interface ClientOptions extends Partial<Timing> {
   /** The scheduler, as "tcp://127.0.0.1:2345". */
   readonly endpoint: string;
+  /** The folder with the payloads, if they are not where the scheduler says. */
+  readonly folder?: string;
   /** Part of the routing id, for people. */
   readonly name?: string;
   /** What tasks write; by default it is written to standard output and standard error. */
@@ -279,7 +281,7 @@ export class Client<F extends Functions<F> = Record<string, (...args: unknown[])
         this.forget(instruction.graph);
         return;
       case "storage":
-        this.foundStorage(() => new FileStore(instruction.address));
+        this.openStore(this.options.folder === undefined ? instruction.address : folderAddress(this.options.folder));
         return;
       case "over":
         this.over = true;
@@ -290,10 +292,10 @@ export class Client<F extends Functions<F> = Record<string, (...args: unknown[])
     }
   }
 
-  private foundStorage(open: () => FileStore): void {
+  private openStore(address: StorageAddress): void {
     if (this.store !== undefined) return; // It does not change while the scheduler runs.
     try {
-      this.store = open();
+      this.store = new FileStore(address);
       this.connected();
     } catch (error) {
       this.connected(error as Error);

@@ -58,8 +58,8 @@ function environment(pid: number): readonly string[] {
   }
 }
 
-/** Whether a process still has anything open: of one that is dying the environment is gone before its files are. */
-function isAlive(pid: number): boolean {
+/** Whether a process may have anything open: of one that is dying the environment is gone before its files are. */
+export function isAlive(pid: number): boolean {
   try {
     // A zombie has nothing, but threads of its may still be dying.
     return (

@@ -8,6 +8,11 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import path from "node:path";
 import type { StorageAddress } from "./layout.js";
 
+/** The address of a store in a folder. */
+export function folderAddress(folder: string): StorageAddress {
+  return { scheme: "file", host: folder, port: 0 };
+}
+
 export class FileStore {
   private readonly folder: string;
 

@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import { Connection, DEFAULT_TIMING, type Timing } from "./connection.js";
 import type { Kind } from "./layout.js";
+import { folderAddress } from "./store.js";
 import { TaskProcesses } from "./task_processes.js";
 import { type WorkerInput, type WorkerInstruction, WorkerMachine } from "./worker_machine.js";
 
@@ -14,6 +15,8 @@ export interface WorkerOptions extends Partial<Timing> {
   readonly processes?: number;
   /** How many tasks the scheduler may assign at once, running ones included (1000). */
   readonly queueSize?: number;
+  /** The folder with the payloads, if they are not where the scheduler says. */
+  readonly folder?: string;
   /** Part of the routing id, for people. */
   readonly name?: string;
 }
@@ -69,6 +72,7 @@ export class Worker {
       processes: this.options.processes ?? 1,
       queueSize: this.options.queueSize ?? 1000,
       hostname: hostname(),
+      storage: this.options.folder === undefined ? undefined : folderAddress(this.options.folder),
     });
     this.connection = new Connection(
       this.options.endpoint,

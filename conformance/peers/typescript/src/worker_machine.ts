@@ -36,6 +36,8 @@ export interface WorkerMachineOptions {
   /** How many tasks the scheduler may assign, running ones included. */
   readonly queueSize: number;
   readonly hostname: string;
+  /** Where payloads are, if not where the scheduler says. */
+  readonly storage?: StorageAddress | undefined;
 }
 
 interface Assignment {
@@ -51,7 +53,9 @@ export class WorkerMachine {
   private over = false;
   private instructions: WorkerInstruction[] = [];
 
-  constructor(private readonly options: WorkerMachineOptions) {}
+  constructor(private readonly options: WorkerMachineOptions) {
+    this.storage = options.storage;
+  }
 
   handle(input: WorkerInput): readonly WorkerInstruction[] {
     this.instructions = [];
@@ -99,7 +103,7 @@ export class WorkerMachine {
         return;
       }
       case "workerHeartbeatEcho":
-        this.storage = message.objectStorageAddress;
+        this.storage ??= message.objectStorageAddress; // It does not change while the scheduler runs.
         return;
       case "clientDisconnect":
         // W4.2, W4.3; a value without a name is `disconnect` (M6).

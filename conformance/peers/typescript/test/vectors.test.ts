@@ -1,12 +1,12 @@
 /** Every test vector of the protocol: what is valid is read and written, what is malformed is refused. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { type Field, type Kind, type Layout, MEMBERS, type Message } from "../src/layout.js";
 import { Dropped, read } from "../src/reader.js";
 import { write } from "../src/writer.js";
+import { inRepository } from "./repository.js";
 
 interface Vector {
   readonly name: string;
@@ -14,7 +14,7 @@ interface Vector {
   readonly description: string;
 }
 
-const folder = protocolFolder();
+const folder = inRepository("protocol/vectors");
 const { vectors } = JSON.parse(readFileSync(path.join(folder, "index.json"), "utf-8")) as { vectors: Vector[] };
 assert.ok(vectors.length > 100);
 
@@ -102,10 +102,4 @@ function value(said: unknown, field: Field): unknown {
 
 function bytes(hex: unknown): Uint8Array {
   return new Uint8Array(Buffer.from(hex as string, "hex"));
-}
-
-function protocolFolder(): string {
-  let above = path.dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(path.join(above, "protocol/vectors"))) above = path.dirname(above);
-  return path.join(above, "protocol/vectors");
 }

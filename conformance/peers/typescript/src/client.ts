@@ -31,7 +31,7 @@ export interface SubmitOptions {
 }
 
 /** The functions that workers have: `Client.connect<typeof import("./tasks.js")>(...)`. */
-// biome-ignore lint/suspicious/noExplicitAny: functions with any arguments
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- functions with any arguments
 export type Functions<F> = { readonly [Name in keyof F]: (...args: any[]) => unknown };
 
 const RECEIVED: ReadonlySet<Kind> = new Set([

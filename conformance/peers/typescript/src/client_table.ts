@@ -3,14 +3,7 @@ import { Table } from "./table.js";
 
 export type State = "running" | "canceling" | "finished" | "cancelled";
 export type Event =
-  | "cancel"
-  | "cancel, force"
-  | "result"
-  | "canceled"
-  | "cancelFailed"
-  | "cancelNotFound"
-  | "time limit"
-  | "disconnect";
+  "cancel" | "cancel, force" | "result" | "canceled" | "cancelFailed" | "cancelNotFound" | "time limit" | "disconnect";
 export type Action =
   | "TaskCancel"
   | "TaskCancel, force"

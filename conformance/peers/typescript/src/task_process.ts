@@ -42,7 +42,7 @@ async function run(order: Order, functions: Record<string, unknown>): Promise<Re
   const resultId = bytes(order.resultId);
   try {
     const name = functionName(store.get(bytes(order.functionId)));
-    const function_ = Object.hasOwn(functions, name) ? functions[name] : undefined;
+    const function_ = functions[name];
     if (typeof function_ !== "function") throw new TypeError(`this worker has no function "${name}"`);
     const args = order.arguments.map(({ type, data }) => {
       if (type !== "objectID") throw new TypeError(`an argument is of the unknown type ${type}`); // M6, S12.20

@@ -19,9 +19,10 @@ export function die(): void {
   process.kill(process.pid, "SIGKILL");
 }
 
-/** Starts a process in a session of its own, says which, and computes for ever. */
+/** Stores half a result, starts a process in a session of its own, says which, and computes for ever. */
 export function spinWithChild(this: TaskContext): void {
   const child = spawn("sleep", ["1000"], { detached: true, stdio: "ignore" });
-  this.store.put(Buffer.from("begun"), valuePayload(child.pid));
+  this.store.put(this.resultId, valuePayload("half of it"));
+  this.store.put(Buffer.from("begun"), valuePayload([child.pid, Buffer.from(this.resultId).toString("hex")]));
   for (;;);
 }

@@ -9,7 +9,7 @@ import { Router } from "zeromq";
 import { Client, node, TaskCancelledError } from "../src/client.js";
 import { checkGraph } from "../src/graph.js";
 import type { Message, TaskMessage } from "../src/layout.js";
-import { functionPayload, valuePayload } from "../src/payloads.js";
+import { functionPayload, readValue, valuePayload } from "../src/payloads.js";
 import { isAlive } from "../src/process_tree.js";
 import { read } from "../src/reader.js";
 import { FileStore, folderAddress } from "../src/store.js";
@@ -82,7 +82,8 @@ test("W2.2: force ends a function that computes, and what it has started in a se
     }, 5);
   });
   assert.equal(await ended, "ended");
-  const child = Number(JSON.parse(store.get(Buffer.from("begun"))).value);
+  const [child, resultId] = readValue(store.get(Buffer.from("begun"))) as [number, string];
+  assert.equal(store.has(Buffer.from(resultId, "hex")), false, "W2.5");
   if (process.platform !== "linux") context.skip("only Linux has /proc");
   else assert.equal(isAlive(child), false);
 });

@@ -1,0 +1,114 @@
+"""The TypeScript peer: it is built, its own tests pass, and the suite finds nothing in a part of its cases.
+
+Without Node.js 20 and npm, or where the registry of npm cannot be reached, these tests are skipped; in CI (CI=true)
+they fail. All cases: see the peer's README.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from rescind_conformance.adapter_subjects import adapter_by_command
+from rescind_conformance.runner import Plan, run_suite, select_cases
+
+PEER = Path(__file__).parents[1] / "peers" / "typescript"
+OLDEST_NODE = 20
+UNREACHABLE = re.compile("ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|ETIMEDOUT|ERR_SOCKET_TIMEOUT")
+HANG = 110.0
+"""Seconds; only bounds how long a failing test takes."""
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=PEER, capture_output=True, text=True, timeout=HANG, check=False)
+
+
+def cannot(reason: str) -> NoReturn:
+    """What the tests need is not here."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def install() -> None:
+    """What the lock file names is in node_modules; nothing is done where it is already."""
+    locked = hashlib.sha256((PEER / "package-lock.json").read_bytes()).hexdigest()
+    installed = PEER / "node_modules" / ".rescind-installed"
+    if installed.exists() and installed.read_text() == locked:
+        return
+    installing = run("npm", "ci", "--no-audit", "--no-fund")
+    if UNREACHABLE.search(installing.stderr):
+        cannot(f"the registry of npm cannot be reached: {installing.stderr.strip()[:500]}")
+    assert installing.returncode == 0, installing.stderr
+    installed.write_text(locked)
+
+
+@pytest.fixture(scope="module")
+def built() -> Path:
+    """The compiled peer."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        cannot("the TypeScript peer needs Node.js and npm (Debian: nodejs, npm)")
+    version = run("node", "--version").stdout.strip()
+    if (found := re.match(r"v(\d+)", version)) is None or int(found[1]) < OLDEST_NODE:
+        cannot(f"the TypeScript peer needs Node.js {OLDEST_NODE}; this is {version}")
+    install()
+    building = run("npm", "run", "--silent", "build")
+    assert building.returncode == 0, building.stdout
+    return PEER / "build"
+
+
+@pytest.mark.usefixtures("built")
+def test_it_is_formatted_and_eslint_finds_nothing() -> None:
+    linting = run("npm", "run", "--silent", "lint")
+    assert linting.returncode == 0, linting.stdout + linting.stderr
+
+
+@pytest.mark.usefixtures("built")
+def test_its_own_tests_pass() -> None:
+    testing = run("npm", "test", "--silent")
+    assert testing.returncode == 0, testing.stdout
+    assert (passed := re.search(r"^\S pass (\d+)$", testing.stdout, re.MULTILINE)), testing.stdout
+    assert int(passed[1]) > 150
+
+
+@pytest.mark.parametrize(
+    ("role", "pattern"),
+    [
+        *(("worker", pattern) for pattern in ("malformed.*", "queued.*", "running.*", "leaving.*")),
+        *(("client", pattern) for pattern in ("asking.*", "crossing.*", "graphs.*", "malformed.*")),
+    ],
+)
+def test_the_suite_finds_nothing(built: Path, role: str, pattern: str) -> None:
+    command = shlex.join(["node", str(built / "adapter" / f"{role}.js")])
+    report = run_suite(lambda: adapter_by_command(role, command), select_cases(pattern, role=role), Plan(jobs=2))
+    assert report.unexpected == []
+    assert report.exit_status == 0
+
+
+def test_client_and_worker_work_with_the_reference_scheduler(built: Path) -> None:
+    listen = [sys.executable, "-m", "rescind", "scheduler", "--endpoint", "tcp://127.0.0.1:0"]
+    with subprocess.Popen(listen, stdout=subprocess.PIPE, text=True) as scheduler:
+        try:
+            assert scheduler.stdout is not None
+            endpoint = scheduler.stdout.readline().split()[-1]
+            demo = run("node", str(built / "example" / "demo.js"), endpoint)
+        finally:
+            scheduler.terminate()
+    assert demo.stdout.splitlines() == [
+        "echo: hello",
+        "fail: on purpose",
+        "cancel of a task that waits: true",
+        "cancel, force, of a task that runs: true confirmed",
+        "abort: AbortError confirmed",
+        "graph: a graph",
+    ], demo.stderr
+    assert demo.returncode == 0

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { Dealer } from "zeromq";
 import type { Kind, Message } from "./layout.js";
+import { Outbox } from "./outbox.js";
 import { Dropped, read } from "./reader.js";
 import { write } from "./writer.js";
 
@@ -32,6 +33,7 @@ export class Connection {
   /** How many frames were dropped, by reason (M1, M3). */
   readonly dropped = new Map<string, number>();
   private readonly socket: Dealer;
+  private readonly outbox: Outbox;
   private readonly heartbeats: NodeJS.Timeout;
   private readonly silence: NodeJS.Timeout;
   private closed = false;
@@ -51,6 +53,7 @@ export class Connection {
       linger: LINGER_MS,
       reconnectInterval: RECONNECT_MS,
     });
+    this.outbox = new Outbox(this.socket);
     let connected = false;
     this.socket.events.on("handshake", () => {
       connected = true;
@@ -66,10 +69,7 @@ export class Connection {
 
   /** Sends in the order of the calls (T3). Does not wait: the queue has no bound. */
   send(message: Message): void {
-    if (this.closed) return;
-    this.socket.send(write(message)).catch((error: unknown) => {
-      if (!this.closed) console.error(`rescind: could not send ${message.kind}:`, error);
-    });
+    if (!this.closed) this.outbox.send(write(message));
   }
 
   /** Sends what is still to be sent, in the background, and hears nothing more. */
@@ -78,13 +78,20 @@ export class Connection {
     this.closed = true;
     clearInterval(this.heartbeats);
     clearTimeout(this.silence);
-    this.socket.close();
+    const late = setTimeout(() => this.socket.close(), LINGER_MS);
+    void this.outbox.drained().then(() => {
+      clearTimeout(late);
+      this.socket.close();
+    });
   }
 
   private lost(): void {
     if (this.closed) return;
-    this.socket.linger = 0; // What waits to be sent belongs to this life.
+    // What waits to be sent belongs to this life.
+    this.outbox.clear();
+    this.socket.linger = 0;
     this.close();
+    this.socket.close();
     this.listener.schedulerLost();
   }
 

@@ -13,6 +13,7 @@ import { functionPayload, readValue, valuePayload } from "../src/payloads.js";
 import { isAlive } from "../src/process_tree.js";
 import { read } from "../src/reader.js";
 import { FileStore, folderAddress } from "../src/store.js";
+import { keyOf } from "../src/task_key.js";
 import { TaskProcesses } from "../src/task_processes.js";
 import { write } from "../src/writer.js";
 
@@ -146,6 +147,24 @@ test("what a client has stored is gone when it has left", async () => {
   assert.deepEqual([...kept].sort(), ["argument", "function"]);
   assert.equal(store.has(Buffer.from("the result")), false);
   client2.disconnect();
+  close();
+});
+
+test("many messages in one breath are all sent, in order, before the good-bye", async () => {
+  const received: string[] = [];
+  let left: () => void = () => {};
+  const goodBye = new Promise<void>((resolve) => {
+    left = resolve;
+  });
+  const { endpoint, close } = await scheduler((message) => {
+    if (message.kind === "task") received.push(keyOf(message.taskId));
+    else left();
+  });
+  const client = await Client.connect({ endpoint });
+  const sent = Array.from({ length: 5000 }, () => keyOf(client.submit("echo", []).id));
+  client.disconnect();
+  await goodBye;
+  assert.deepEqual(received, sent);
   close();
 });
 

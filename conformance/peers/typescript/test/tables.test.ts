@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { CLIENT_TABLE } from "../src/client_table.js";
+import { SCHEDULER_TABLE } from "../src/scheduler_table.js";
 import { Table } from "../src/table.js";
 import { WORKER_TABLE } from "../src/worker_table.js";
 import { inRepository } from "./repository.js";
@@ -20,6 +21,11 @@ function specified(heading: string): string[][] {
 test("the worker's table is that of SPEC.md", () => {
   assert.ok(WORKER_TABLE.rows.length > 0);
   assert.deepEqual(WORKER_TABLE.rows, specified("The worker's table"));
+});
+
+test("the scheduler's table is that of SPEC.md", () => {
+  assert.ok(SCHEDULER_TABLE.rows.length > 0);
+  assert.deepEqual(SCHEDULER_TABLE.rows, specified("The scheduler's table"));
 });
 
 test("the client's table is that of SPEC.md", () => {

@@ -44,7 +44,10 @@ const { sum } = client.submitGraph(
   { word: { function: "echo", arguments: ["a graph"] }, sum: { function: "echo", arguments: [node("word")] } },
   ["sum"],
 );
-console.log("graph:", await sum.result);
+await sum.result.then(
+  (value) => console.log("graph:", value),
+  () => console.log(`graph: refused (${sum.outcome})`), // by a scheduler that does not support graphs
+);
 
 client.disconnect();
 await worker.leave();

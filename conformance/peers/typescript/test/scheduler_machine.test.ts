@@ -81,6 +81,13 @@ test("S9.10: an orderly shutdown answers what waits at once, and the rest when t
   assert.deepEqual(end, ["c1 canceled 01", "over"]);
 });
 
+test("S9.10: what a worker held that has left is answered, though another is still there", () => {
+  const machine = scheduler();
+  receive(machine, "d2", heartbeat(0));
+  machine.handle({ type: "shut down" });
+  assert.deepEqual(receive(machine, WORKER, { kind: "workerDisconnectNotification" }), ["c1 canceled 01"]);
+});
+
 test("S9.10: a worker that does not leave has a grace", () => {
   const machine = scheduler();
   machine.handle({ type: "shut down" });

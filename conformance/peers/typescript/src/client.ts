@@ -6,7 +6,7 @@ import { Connection, DEFAULT_TIMING, type Timing } from "./connection.js";
 import { checkGraph, type Graph, NodeReference } from "./graph.js";
 import type { Kind, StorageAddress, TaskMessage, TaskResultMessage } from "./layout.js";
 import { functionPayload, readValue, TaskError, valuePayload } from "./payloads.js";
-import { FileStore, folderAddress } from "./store.js";
+import { FileStore, folderAddress, newObjectId } from "./store.js";
 import { type CancelOptions, Task, type TaskOwner } from "./task.js";
 import { keyOf, type TaskKey } from "./task_key.js";
 
@@ -198,7 +198,7 @@ export class Client<F extends Functions<F> = Record<string, (...args: unknown[])
       if (argument instanceof NodeReference) {
         return { type: "task", data: nodes.get(argument.name) ?? NOTHING } as const;
       }
-      const data = newId();
+      const data = newObjectId();
       this.payloads.put(data, valuePayload(argument));
       this.argumentIds.set(owner, [...(this.argumentIds.get(owner) ?? []), data]);
       return { type: "objectID", data } as const;
@@ -217,7 +217,7 @@ export class Client<F extends Functions<F> = Record<string, (...args: unknown[])
   private functionId(name: string): Uint8Array {
     let id = this.functionIds.get(name);
     if (id === undefined) {
-      id = newId();
+      id = newObjectId();
       this.payloads.put(id, functionPayload(name));
       this.functionIds.set(name, id);
     }

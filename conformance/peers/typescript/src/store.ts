@@ -4,9 +4,15 @@
  *
  * All is synchronous. Files are small and local, and so nothing comes between a message and what it means for payloads.
  */
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import type { StorageAddress } from "./layout.js";
+
+/** An id for an object. Ids are opaque, but OpenGRIS Scaler's scheduler takes only those of 32 bytes. */
+export function newObjectId(): Uint8Array {
+  return randomBytes(32);
+}
 
 /** The address of a store in a folder. */
 export function folderAddress(folder: string): StorageAddress {

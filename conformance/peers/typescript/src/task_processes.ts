@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import type { StorageAddress, TaskMessage } from "./layout.js";
 import { endMarked, killMarked, MARK } from "./process_tree.js";
-import { FileStore } from "./store.js";
+import { FileStore, newObjectId } from "./store.js";
 import type { TaskKey } from "./task_key.js";
 import type { Order, Report } from "./task_process.js";
 import type { Finished } from "./worker_machine.js";
@@ -48,7 +48,7 @@ export class TaskProcesses {
   start(task: TaskKey, message: TaskMessage, storage: StorageAddress): void {
     const idle = [...this.processes].find(({ running, child }) => running === undefined && child.connected);
     const process = idle ?? this.begin();
-    const resultId = Buffer.from(randomUUID().replaceAll("-", ""), "hex");
+    const resultId = newObjectId();
     process.running = { run: ++this.runs, task, storage, resultId };
     const order: Order = {
       run: this.runs,

@@ -47,11 +47,13 @@ def whole_app() -> typer.Typer:
     from rescind_conformance.cli import app as conformance_app
     from rescind_conformance.interop.command import interop
     from rescind_conformance.judge.command import check
+    from rescind_conformance.tap.command import tap
 
     app.add_typer(conformance_app, name="conformance")
     app.add_typer(benchmark_app, name="benchmark")
     app.command()(check)
     app.command()(interop)
+    app.command()(tap)
     return app
 
 

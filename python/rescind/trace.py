@@ -52,7 +52,9 @@ class TraceRecord:
     """None: a frame that is no message; `note` says why."""
     note: str = ""
     at: str = ""
-    """The party that recorded it; "": the scheduler."""
+    """The party that recorded it; "": the scheduler. "tap": who stands between the two."""
+    leg: str = ""
+    """Of a tap's: "in" it came from its sender, "out" it went to its receiver, "" both at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class TraceWriter:
             value |= {"at": record.at, "event": record.event, **record.details}
         else:
             value |= {"at": record.at} if record.at else {}
+            value |= {"leg": record.leg} if record.leg else {}
             value |= {"from": record.sender, "to": record.receiver}
             value |= {"malformed": record.note} if record.message is None else {"message": wire.to_json(record.message)}
         self._stream.write(json.dumps(value, separators=(",", ":")) + "\n")
@@ -103,10 +106,10 @@ def _record(value: dict[str, Any]) -> TraceRecord | TraceEvent:
         details = {name: detail for name, detail in value.items() if name not in ("time", "at", "event")}
         return TraceEvent(time, str(value["at"]), str(value["event"]), details)
     ends = (str(value["from"]), str(value["to"]))
-    at = str(value.get("at", ""))
+    at, leg = str(value.get("at", "")), str(value.get("leg", ""))
     if "malformed" in value:
-        return TraceRecord(time, *ends, None, str(value["malformed"]), at)
-    return TraceRecord(time, *ends, wire.from_json(value["message"]), "", at)
+        return TraceRecord(time, *ends, None, str(value["malformed"]), at, leg)
+    return TraceRecord(time, *ends, wire.from_json(value["message"]), "", at, leg)
 
 
 @dataclass(slots=True)

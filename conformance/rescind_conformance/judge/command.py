@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -14,6 +15,7 @@ import typer
 from rescind.trace import PeerNames, TraceEvent, TraceRecord, describe, parse_record
 from rescind_conformance.command_line import COULD_NOT_RUN, fail
 from rescind_conformance.judge.records import SCHEDULER
+from rescind_conformance.judge.tapped import TAP, TappedCheck
 from rescind_conformance.judge.trace_check import BadTrace, Found, TraceCheck
 from rescind_conformance.peers import task_id_of
 from rescind_conformance.requirements import load_requirements
@@ -43,38 +45,63 @@ def check(
 
     Each party whose own records are in the trace is judged by them, as they come; so a live run can be piped in. Its
     peers are judged from outside, at the end: a violation is told only if every order that their messages may have
-    had there has one. A scheduler without records of its own is judged so with --all-peers.
+    had there has one. A scheduler without records of its own is judged so with --all-peers. In the trace of a tap
+    (`rescind tap --record`) all parties are judged from outside.
 
     Example: `rescind scheduler --trace run.jsonl`, then `rescind check run.jsonl`
 
     Exit status: 0 nothing is broken, 1 something is, 2 the trace cannot be read.
     """
-    checking = TraceCheck(all_peers)
-    story = _Story()
+    story = Story()
     broken = 0
     try:
         with _opened(trace) as stream:
-            for found in _findings(stream, checking, story, at_rest):
+            records = _records(stream, story)
+            opening = next(records, None)
+            if opening is None:
+                fail(f"{trace} is empty")
+            checking = TappedCheck(all_peers) if opening.at == TAP else TraceCheck(all_peers)
+            for found in _findings(itertools.chain([opening], records), checking, at_rest):
                 story.tell(found, checking.names, verbose)
                 broken += 1
                 if first:
                     break
     except (OSError, ValueError, BadTrace) as error:
         fail(f"{trace}: {error}")
-    if not checking.lines:
-        fail(f"{trace} is empty")
     for party in checking.undecided:
         typer.echo(f"{party} could not be judged to the end: too many orders are possible.")
-    _conclude(checking, broken)
+    if isinstance(checking, TappedCheck):
+        conclude_tapped(checking, broken)
+    else:
+        _conclude(checking, broken)
     raise typer.Exit(1 if broken else COULD_NOT_RUN if checking.undecided else 0)
 
 
-def _findings(stream: TextIO, checking: TraceCheck, story: _Story, at_rest: bool) -> Iterator[Found]:
+def _records(stream: TextIO, story: Story) -> Iterator[TraceRecord | TraceEvent]:
     for number, line in enumerate(stream, start=1):
         record = parse_record(line, number)
         story.add(number, record)
+        yield record
+
+
+def _findings(
+    records: Iterable[TraceRecord | TraceEvent], checking: TraceCheck | TappedCheck, at_rest: bool
+) -> Iterator[Found]:
+    for record in records:
         yield from checking.feed(record)
     yield from checking.finish(at_rest=at_rest)
+
+
+def conclude_tapped(checking: TappedCheck, broken: int) -> None:
+    """Say how the judging of a tap's records has ended."""
+    for party, why in checking.unjudged.items():
+        typer.echo(f"{party} was not judged: {why}.")
+    if checking.unsure:
+        typer.echo("What came last may be wrong, or be explained by what was on its way: it was not judged.")
+    count = "1 violation" if broken == 1 else f"{broken or 'no'} violations"
+    peers = len(checking.judged) - (SCHEDULER in checking.judged)
+    outside = ([SCHEDULER] if SCHEDULER in checking.judged else []) + [f"{peers} of its peers"]
+    typer.echo(f"{count} in {checking.lines} records of a tap: {' and '.join(outside)}, from outside.")
 
 
 def _conclude(checking: TraceCheck, broken: int) -> None:
@@ -87,16 +114,24 @@ def _conclude(checking: TraceCheck, broken: int) -> None:
     typer.echo(f"{count} in {checking.lines} records of {judged}.")
 
 
-class _Story:
-    """The records, for what is told of them."""
+_LEGS = {"in": "came to the tap", "out": "went from it"}
+
+
+class Story:
+    """The records, for what is told of them. Not thread-safe."""
 
     def __init__(self) -> None:
         self._records: deque[tuple[int, TraceRecord | TraceEvent]] = deque(maxlen=_KEPT)
         self._peers = PeerNames()
 
     def add(self, line: int, record: TraceRecord | TraceEvent) -> None:
+        """Keep a record for some time."""
         self._records.append((line, record))
-        for name in (record.sender, record.receiver) if isinstance(record, TraceRecord) else (record.at,):
+        if isinstance(record, TraceRecord):
+            names = [record.sender, record.receiver]
+        else:
+            names = [str(record.details.get("peer", SCHEDULER)) if record.at == TAP else record.at]
+        for name in names:
             self._peers.of(name)
 
     def tell(self, found: Found, names: dict[bytes, str], verbose: bool) -> None:
@@ -123,11 +158,13 @@ class _Story:
 
     def _words(self, record: TraceRecord | TraceEvent, names: dict[bytes, str]) -> str:
         if isinstance(record, TraceEvent):
+            if record.at == TAP:
+                return f"{self._peers.of(str(record.details.get('peer', SCHEDULER)))}: {record.event}"
             details = " ".join(str(value) for value in record.details.values())
             return f"{self._peers.of(record.at)}: {record.event} {details}".rstrip()
         ends = f"{self._peers.of(record.sender):>3} -> {self._peers.of(record.receiver):<3}"
         said = f"malformed: {record.note}" if record.message is None else describe(record.message, names)
-        return f"{ends}  {said}"
+        return f"{ends}  {said}" + (f"   ({_LEGS[record.leg]})" if record.leg else "")
 
 
 def _about(record: TraceRecord | TraceEvent) -> bytes | None:

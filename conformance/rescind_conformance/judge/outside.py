@@ -89,6 +89,13 @@ def judge_from_outside(judge: PartyJudge, seen: Sequence[Seen], *, at_rest: bool
     return _Search(seen, at_rest).run(judge)
 
 
+def explain_from_outside(judge: PartyJudge, seen: Sequence[Seen]) -> tuple[list[Finding], PartyJudge]:
+    """As `judge_from_outside`, while it goes on; and a judge that has read all in an order that breaks no more."""
+    search = _Search(seen, at_rest=False)
+    findings = search.run(judge)
+    return findings, search.reader
+
+
 _Name = str | bytes
 """Of a peer, or the id of a task."""
 
@@ -119,6 +126,8 @@ class _Search:
         self._at_rest = at_rest
         self._steps = 0
         self._findings: list[Finding] = []
+        self.reader: PartyJudge
+        """After `run`: a judge that has read everything in the best order that there is."""
         lanes: dict[str, list[int]] = {}
         for index, one in enumerate(seen):
             lanes.setdefault(one.lane, []).append(index)
@@ -149,8 +158,10 @@ class _Search:
         """As it was seen, a trace is often right; else likely orders are tried, then all, and each record that none
         allows is found wrong.
         """
-        if self._as_fenced(copy.deepcopy(judge)) or self._as_seen(copy.deepcopy(judge)):
-            return []
+        for order in (self._as_fenced, self._as_seen):
+            self.reader = copy.deepcopy(judge)
+            if order(self.reader):
+                return []
         node: _Node | None = _Node(judge, (0,) * len(self._lanes))
         while node is not None:
             if self._explore(node, likely=True) is None:
@@ -222,6 +233,7 @@ class _Search:
         """Look for an order that breaks nothing more: None if there is one, else how far the best one comes."""
         furthest = start
         if self._is_over(start):
+            self.reader = start.judge
             return None
         stack = [_Choice(start, self._children(start, likely), frozenset(), self._stake(start))]
         known = {start.done: stack[:]}
@@ -232,6 +244,7 @@ class _Search:
                 _give_up(stack, likely)
                 continue
             if self._is_over(node):
+                self.reader = node.judge
                 return None
             if self._progress(node) > self._progress(furthest):
                 furthest = node
@@ -308,6 +321,7 @@ class _Search:
         """No order gets beyond this: take the next record as it was seen, and what it breaks for found."""
         certain = [index for index in sorted(self._choices(node, False)) if not self._seen[index].optional]
         if not certain:
+            self.reader = node.judge
             self._findings += [Finding(one, len(self._seen)) for one in node.judge.rest()]
             return None
         judge = copy.deepcopy(node.judge)

@@ -93,7 +93,7 @@ class TraceCheck:
         for party in self.others():
             if party == SCHEDULER and not self.all_peers:
                 self.unjudged[party] = "it has no records of its own; --all-peers if each of its peers has"
-            elif party != SCHEDULER and not _role(party, [record for _, record in self._records]):
+            elif party != SCHEDULER and not role_of(party, [record for _, record in self._records]):
                 self.unjudged[party] = "nothing tells whether it is a client or a worker"
             else:
                 found += self._from_outside(party, at_rest)
@@ -140,7 +140,7 @@ class TraceCheck:
         """A judge of this party, which has these records; None: seen from outside, so without its events."""
         if party == SCHEDULER:
             return SchedulerJudge(self.names)
-        role = _role(party, [first] if first is not None else [record for _, record in self._records])
+        role = role_of(party, [first] if first is not None else [record for _, record in self._records])
         if role == "client":
             return ClientJudge(CLIENT_EVENTS if first is not None else (), self.names)
         if role == "worker":
@@ -170,7 +170,7 @@ def _has_dropped(record: Record) -> bool:
     return record.event is EventKind.SCHEDULER_LOST and record.outcome == "dropped"
 
 
-def _role(party: str, records: Sequence[Record]) -> str:
+def role_of(party: str, records: Sequence[Record]) -> str:
     """ "client" or "worker", "" if nothing tells."""
     for record in records:
         if isinstance(record, EventRecord) and (record.event in CLIENT_EVENTS) != (record.event in WORKER_EVENTS):

@@ -20,8 +20,12 @@ from rescind.messages import (
     ClientDisconnect,
     ClientHeartbeat,
     ClientHeartbeatEcho,
+    ClientShutdownResponse,
+    DisconnectType,
     GraphTask,
     Task,
+    TaskCancel,
+    TaskCancelConfirm,
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
@@ -39,6 +43,8 @@ OPENED, CLOSED = "connection opened", "connection closed"
 """A tap's events."""
 
 _LEGS = ("", "in", "out")
+_CLOSES = EventRecord(SCHEDULER, EventKind.CLOSE_REQUESTED)
+_GRACE_OVER = EventRecord(SCHEDULER, EventKind.GRACE_OVER)
 _FORGETS_FROM = 1000
 """Records of a party that may be forgotten at once when nothing is on its way."""
 
@@ -169,10 +175,10 @@ class TappedCheck:
         self._unknown: dict[str, list[tuple[int, MessageRecord]]] = {}
         """Of peers whose role nothing has told so far."""
         self._fences = _Fences()
+        self._cancelled: set[bytes] = set()
+        """Tasks of which a cancel has gone to the scheduler and no answer has come."""
         if all_peers:
-            events = [EventRecord(SCHEDULER, kind) for kind in (EventKind.CLOSE_REQUESTED, EventKind.GRACE_OVER)]
             self._parties[SCHEDULER] = self._party(SCHEDULER, SchedulerJudge(self.names))
-            self._parties[SCHEDULER].events += events
 
     @property
     def judged(self) -> list[str]:
@@ -248,7 +254,24 @@ class TappedCheck:
         lost = EventRecord(SCHEDULER, EventKind.PEER_LOST, peer=peer)
         if lost not in party.events:
             party.events.append(lost)  # it may be, at any moment
+        if _CLOSES not in party.events and self._shows_closing(record):
+            party.events += [_CLOSES, _GRACE_OVER]
         self._read(party, MessageRecord(SCHEDULER, record.sender, record.receiver, record.message, record.note))
+
+    def _shows_closing(self, record: TraceRecord) -> bool:
+        """Whether a scheduler says this if it shuts down. Until then that is no explanation of anything: it would be
+        told to workers, and to the owners of tasks, before the next fence.
+        """
+        message = record.message
+        if isinstance(message, TaskCancel) and record.receiver == SCHEDULER:
+            self._cancelled.add(message.task_id)
+        if record.receiver == SCHEDULER:
+            return False
+        if isinstance(message, TaskCancelConfirm):
+            asked = message.task_id in self._cancelled
+            self._cancelled.discard(message.task_id)
+            return not asked
+        return isinstance(message, ClientShutdownResponse) or message == ClientDisconnect(DisconnectType.SHUTDOWN)
 
     def _to_peers_judge(self, peer: str, record: TraceRecord) -> None:
         one = MessageRecord(peer, record.sender, record.receiver, record.message, record.note)

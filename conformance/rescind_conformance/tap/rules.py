@@ -49,10 +49,11 @@ _KINDS: Final[Mapping[str, str]] = {
     name.lower(): name for name in (_ANY, _UNREADABLE, *(one.__name__ for one in _MESSAGES))
 }
 _WHAT = r"(?P<kind>[\w*]+)(?:@(?P<peer>[^\s:%=]+))?"
+_NUMBER = r"(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
 _RULE = re.compile(
-    rf"{_WHAT}(?::(?P<count>[0-9]+))?(?:%(?P<percent>[0-9.]+))?(?:=(?P<least>[0-9.]+)(?:\.\.(?P<most>[0-9.]+))?)?"
+    rf"{_WHAT}(?::(?P<count>[0-9]+))?(?:%(?P<percent>{_NUMBER}))?"
+    rf"(?:=(?P<least>{_NUMBER})(?:\.\.(?P<most>{_NUMBER}))?)?"
 )
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?|\.[0-9]+")
 _LONGEST_SECONDS = 3600.0
 
 
@@ -147,14 +148,14 @@ def parse_rule(action: Action, text: str) -> Rule:
         raise BadRule(f"{action} {text!r}: the count is 1 or more")
     rule = Rule(action, _which(found["kind"], found["peer"] or ""), None if count is None else int(count))
     if percent is not None:
-        rule.percent = _number(text, percent)
+        rule.percent = float(percent)
         if not 0 < rule.percent <= 100:
             raise BadRule(f"{action} {text!r}: the percentage is more than 0 and at most 100")
     if (found["least"] is not None) != (action is Action.DELAY):
         raise BadRule(f"{action} {text!r}: write MESSAGE[@PEER][:COUNT][%PERCENT]{_REST[action]}")
     if action is Action.DELAY:
-        rule.least = _number(text, found["least"])
-        rule.most = _number(text, found["most"]) if found["most"] else rule.least
+        rule.least = float(found["least"])
+        rule.most = float(found["most"]) if found["most"] else rule.least
         if not rule.least <= rule.most <= _LONGEST_SECONDS or rule.most == 0:
             raise BadRule(f"{action} {text!r}: the seconds go from the least to the most, which is 3600 or less")
     if until:
@@ -174,12 +175,6 @@ def _which(kind: str, peer: str) -> Which:
     if known is None:
         raise BadRule(f"there is no message {kind!r}; there are: {', '.join(_KINDS.values())}")
     return Which(known, peer)
-
-
-def _number(text: str, part: str) -> float:
-    if not _NUMBER.fullmatch(part):
-        raise BadRule(f"{text!r}: {part!r} is no number")
-    return float(part)
 
 
 @dataclass(slots=True)

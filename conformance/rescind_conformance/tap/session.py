@@ -91,7 +91,8 @@ class Session:
             remark = "waits behind another" if passage.waits else "its receiver has gone"
         else:
             remark = self._remark
-        self._news.put(_Said(time.monotonic(), passage, leg, remark))
+        if self._audience:
+            self._news.put(_Said(time.monotonic(), passage, leg, remark))
         if leg != "in" and self._rules:
             self._rules.passed(self._sight(passage))
 

@@ -21,24 +21,23 @@ from typer.testing import CliRunner
 from rescind import Client
 from rescind.cli import whole_app
 from rescind.messages import (
-    CancelConfirmType,
     ClientHeartbeat,
     ClientHeartbeatEcho,
     Message,
     Task,
-    TaskCancel,
-    TaskCancelConfirm,
     TaskResult,
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
 from rescind.trace import TraceEvent, TraceRecord, read_trace
+from rescind_conformance.judge.outside import Finding, Seen, explain_from_outside
+from rescind_conformance.judge.records import PartyJudge
 from rescind_conformance.judge.tapped import TAP, TappedCheck
 from rescind_conformance.judge.trace_check import BadTrace, Found
 
 HANG = 60.0
 T1 = b"1" * 16
-CANCELED, REFUSED, NOT_FOUND = CancelConfirmType
+
 Said = tuple[str, str, Message]
 BEATS: list[Said] = [
     (C, S, ClientHeartbeat()),
@@ -93,14 +92,41 @@ def test_what_is_still_on_its_way_is_no_fault() -> None:
     assert {one.party for one in found(tapped(never))} == {S}
 
 
+CROSSING: list[Said] = [*BEGIN, (W, S, TaskResult(T1)), *BEATS[2:], (S, C, TaskResult(T1))]
+"""As the tap sees it, the echo to the worker comes before what it should come after."""
+
+
 def test_what_only_looks_wrong_is_explained_and_what_follows_is_judged() -> None:
-    """A cancel of the scheduler's and a result cross before the tap: as the tap sees it, the cancel comes too late."""
-    crossing: list[Said] = [*BEGIN, (C, S, TaskCancel(T1)), (W, S, TaskResult(T1))]
-    crossing += [(S, W, TaskCancel(T1)), (W, S, TaskCancelConfirm(T1, NOT_FOUND)), (S, C, TaskResult(T1))]
-    crossing += LATER
+    crossing: list[Said] = [*CROSSING, *LATER]
     assert found(tapped(crossing)) == []
     wrong: list[Said] = [*crossing, (S, C, TaskResult(T1)), *BEATS]
     assert [(one.line, one.party) for one in found(tapped(wrong))] == [(len(crossing) + 1, S)]
+
+
+def test_an_order_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was found is gone on from: looking again for each record would cost more and more."""
+    searches = []
+
+    def counted(judge: PartyJudge, seen: Sequence[Seen]) -> tuple[list[Finding], PartyJudge]:
+        searches.append(len(seen))
+        return explain_from_outside(judge, seen)
+
+    monkeypatch.setattr("rescind_conformance.judge.tapped.explain_from_outside", counted)
+    assert found(tapped([*CROSSING, *LATER, *LATER])) == []
+    assert len(searches) == 1
+
+
+def test_a_worker_may_have_been_given_a_task_as_it_went() -> None:
+    """The scheduler has sent a task to a worker whose connection has closed, and does not know that yet. Another worker
+    that is free does not show that it forgot the task.
+    """
+    other = "Worker|v|2"
+    free: list[Said] = [(other, S, WorkerHeartbeat(queue_size=1)), (S, other, WorkerHeartbeatEcho())]
+    gone = TraceEvent(9.0, TAP, "connection closed", {"peer": W, "by": "peer"})
+    beats = [*free, *BEATS[:2]] * 4
+    begin = [*free, *CROSSING, *LATER]
+    assert found([*tapped(begin), gone, *tapped([(C, S, Task(b"2")), *beats])]) == []
+    assert {one.party for one in found(tapped([*begin, (C, S, Task(b"2")), *[*free, *BEATS] * 4]))} == {S}
 
 
 def test_a_worker_is_judged_at_once() -> None:

@@ -66,7 +66,7 @@ def _forward(router: zmq.Socket[bytes], fault: Fault, ended: threading.Event) ->
                     sent = [WorkerHeartbeatEcho()]
                 case Task(task_id=task_id):
                     places[task_id] = sender, workers[len(places) % len(workers)] if workers else None
-                    to, sent = (places[task_id][1] or b"", [message]) if workers else (b"", [])
+                    to, sent = (sender if instead else places[task_id][1]) or b"", [message] if workers else []
                 case TaskCancel(task_id=task_id):
                     to, sent = places[task_id][1] or sender, [message]
                     if to == sender:

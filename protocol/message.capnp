@@ -95,7 +95,8 @@ struct Task {
   # understand it ignores it.
 
   funcObjectId @3 :Data;
-  # The id of the payload that holds the function. Opaque to schedulers.
+  # The id of the payload that holds the function. Opaque to schedulers. OpenGRIS Scaler 2.9 raises at payload ids
+  # that have other than 32 bytes, here and below.
 
   functionArgs @4 :List(Argument);
   # The function's positional arguments, in order.
@@ -388,7 +389,8 @@ struct ClientDisconnect {
 
   enum Type {
     disconnect @0;
-    # From a client: it leaves; its tasks are cancelled and its payloads released. Not answered.
+    # From a client: it leaves; its tasks are cancelled. Not answered. Whoever keeps payloads may release its: that is
+    # not part of this protocol.
     # To a worker: its routing id is no longer accepted, since it had been declared lost. It ends all its tasks,
     # reports nothing of them, and comes back under a new routing id.
     # To a client: the same; it has no task any more.

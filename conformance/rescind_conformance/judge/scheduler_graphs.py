@@ -143,6 +143,15 @@ def refused(books: Books, graph: GraphBook) -> None:
             if due.refuses:
                 books.dues.remove(due)
                 books.owe(due.to, due.message, "S12.2", due.cause)
+            elif due.requirement == "S12.14":
+                books.dues.remove(due)  # an empty graph would have ended at once
+
+
+def ended(books: Books, graph: GraphBook) -> None:
+    """The scheduler has sent the terminal message of a graph: it was not refused."""
+    for due in books.dues.by_task.get(graph.message.task_id, ()):
+        if due.refuses:
+            books.dues.remove(due)
 
 
 def _open(books: Books, owner: str, message: GraphTask) -> GraphBook:

@@ -76,7 +76,10 @@ class PeerRules(Findings):
             else:
                 self._break("S11.5", f"{said} before {self._words(due.message)}")
                 task_id = getattr(due.message, "task_id", b"")
-                self._books.give_up(task_id, self._books.held(task_id))
+                if task_id in self._books.graphs:
+                    self._books.give_up_graph(self._books.graphs[task_id])
+                else:
+                    self._books.give_up(task_id, self._books.held(task_id))
 
     def _on_lost_told(self, to: str, peer: PeerBook, message: ClientDisconnect, said: str) -> None:
         """Not what was due, or unasked."""

@@ -17,7 +17,7 @@ from rescind_conformance.judge.scheduler_books import CANCEL_FAILED, CANCELED, N
 from rescind_conformance.judge.scheduler_dues import Due, effect_of
 from rescind_conformance.judge.scheduler_entries import GraphBook, PeerBook, TaskBook
 from rescind_conformance.judge.scheduler_findings import Findings
-from rescind_conformance.judge.scheduler_graphs import ENDS, refused, still_due_before
+from rescind_conformance.judge.scheduler_graphs import ENDS, ended, refused, still_due_before
 from rescind_conformance.judge.scheduler_received import DISPATCH
 
 DIED = TaskResultType.FAILED_WORKER_DIED
@@ -194,6 +194,8 @@ class TaskRules(Findings):
             self._break(due.requirement, f"{said}, not {self._words(due.message)}")
         if due.refuses:
             refused(books, graph)
+        elif due.requirement == "S12.14":
+            ended(books, graph)
         before = still_due_before(books, graph, due) if due.message == message and to == graph.owner else None
         last = _kind_of_confirm(message) != CANCEL_FAILED
         if before is not None and last and not due.optional:

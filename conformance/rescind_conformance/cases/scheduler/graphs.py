@@ -62,7 +62,7 @@ def submit(world: World, owner: FakeClient, graph: Graph, requirement: str = "S1
     owner.send(graph.message)
     refusal = TaskCancelConfirm(graph.ref.id, CANCEL_NOT_FOUND)
     if refusal in owner.inbox:
-        simplest = graph_of(world, owner, {}, "")
+        simplest = graph_of(world, owner, {"a": ""}, "a")
         owner.send(simplest.message)
         if TaskCancelConfirm(simplest.ref.id, CANCEL_NOT_FOUND) in owner.inbox:
             world.unsupported("it does not run graphs")

@@ -89,6 +89,30 @@ class ClientWorld(JudgedWorld):
         """`submit`, so often."""
         return [self.submit() for _ in range(count)]
 
+    def submit_at_once(self, count: int) -> list[TaskRef]:
+        """So many calls of `submit()` that do not wait for one another, and their Tasks are taken."""
+        calls = [self.call("submit", "", task=f"T{number + 1}") for number in range(count)]
+        self._note(f"submit() is called {count} times")
+        self._wait(lambda: all(call.returned for call in calls))
+        tasks = []
+        for call in calls:
+            if call.answer is None or call.answer["event"] != "done":
+                raise self.depart("C8.1", f"expected: {call.text} returns; but {call.in_words}")
+            task = TaskRef(bytes.fromhex(call.answer["task_id"]), call.fields["task"])
+            self.names[task.id] = task.name
+            self._submitted.add(task.id)
+            tasks.append(task)
+        expected = sorted(task.id for task in tasks)
+
+        def came() -> list[bytes]:
+            return [message.task_id for message in self.inbox if isinstance(message, Task)]
+
+        self._wait(lambda: len(came()) >= count)
+        happened = f"{len(came())} come"
+        self.check("T3", sorted(came()) == expected, f"{count} Tasks come, one of each", happened, vital=True)
+        self.inbox = [message for message in self.inbox if not isinstance(message, Task)]
+        return tasks
+
     def start_cancel(self, task: TaskRef, *, force: bool = False, time_limit: float | None = None) -> Call:
         """Have a thread of the client call `cancel()`, and do not wait. `time_limit` is in seconds, None gives none.
 

@@ -177,6 +177,15 @@ def result(world: ClientWorld) -> None:
     world.expect_result(task, "value", "C2.4", text="what it was submitted for")
 
 
+@case("C2.4", title="a success without a payload")
+def nothing_to_fetch(world: ClientWorld) -> None:
+    """`success` comes and names no object: the future is finished, with no value, and without an error."""
+    task = running_task(world)
+    world.send(TaskResult(task.id, TaskResultType.SUCCESS))
+    world.expect_settled(task, "finished", "C2.4")
+    world.expect_result(task, "value", "C2.4")
+
+
 @case("C2.4", title="an error that nobody has cancelled")
 def error(world: ClientWorld) -> None:
     """The task has failed: the future is finished, with the error."""

@@ -10,6 +10,8 @@ from rescind_conformance.client_world import ClientWorld
 from rescind_conformance.peers import CANCEL_FAILED, CANCELED, TaskRef, task_id_of
 from rescind_conformance.trace import SCHEDULER
 
+MANY = 2000
+
 
 @case("T1", title="the client's routing id")
 def routing_id(world: ClientWorld) -> None:
@@ -49,6 +51,33 @@ def handled_in_order(world: ClientWorld) -> None:
             world.send(result)
     for number, one in enumerate(tasks):
         world.expect_settled(one, "finished" if number % 2 else "cancelled", "T3")
+
+
+@case("C8.1", title="thousands of tasks in one breath")
+def many_in_one_breath(world: ClientWorld) -> None:
+    """Two thousand calls of `submit()` are under way at once, and two thousand answers come at once: each Task comes,
+    and each future is settled. A connection that cannot send while it is sending loses some of them.
+    """
+    world.connect()
+    tasks = world.submit_at_once(MANY)
+    for task in tasks:
+        world.confirm(task, CANCELED)
+
+    def unsettled() -> list[TaskRef]:
+        told = {one.task for one in world.notices if one.kind == "settled"}
+        return [task for task in tasks if task.name not in told]
+
+    world.wait_for(
+        "C8.1",
+        lambda: not unsettled(),
+        "each is settled",
+        lambda: f"{len(unsettled())} are not",
+        vital=True,
+    )
+    world.fence()
+    settled = {task.name: world.settled(task) for task in tasks}
+    wrong = [f"{name}: {how}" for name, how in settled.items() if how != ["cancelled"]]
+    world.check("C8.1", not wrong, "each is cancelled, once", ", ".join(wrong))
 
 
 @case("T3", title="messages are sent in the order in which they are decided")

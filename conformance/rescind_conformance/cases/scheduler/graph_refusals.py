@@ -86,6 +86,15 @@ def no_task_id(world: World) -> None:
     is_refused(world, owner, message, *all_of(graph, "a"))
 
 
+@case("S12.2", "S12.1", title="a target that is the graph")
+def graph_as_target(world: World) -> None:
+    """A graph names itself as a target, before its node. It is refused; its own id is answered once, last."""
+    owner, _ = world.client(), world.worker()
+    graph = graph_of(world, owner, {"a": ""}, "a")
+    message = replace(graph.message, targets=(graph.ref.id, *graph.message.targets))
+    is_refused(world, owner, message, *all_of(graph, "a"))
+
+
 @case("S12.1", "S12.2", title="an id that its sender uses")
 def id_of_own_task(world: World) -> None:
     """A worker has a task of the client that submits a graph with a node of that id. The graph is refused; of the task

@@ -156,10 +156,10 @@ def result_during_shutdown(world: World) -> None:
     world.check("S9.10", one_of_two, f"{owner.name} gets the result or canceled, once", f"it got {said}")
 
 
-def answers_shutdown(world: World) -> None:
+def answers_shutdown(world: World, *, introduced: bool = True) -> None:
     """A client asks for the shutdown, and what the scheduler does next is what it has answered."""
     owner, holder, task = dispatched_task(world)
-    asking = world.client()
+    asking = world.client(introduced=introduced)
     last_words = LastWords(world)
     world.stopping = True
     asking.send(TOLD, fence=False)
@@ -192,3 +192,9 @@ def client_shuts_down(world: World) -> None:
 def client_is_refused(world: World) -> None:
     """A client asks for the shutdown where clients may not. If that is refused everything goes on."""
     answers_shutdown(world)
+
+
+@case("S11.6", title="a shutdown is the first word", profile=Profile.PROTECTED)
+def first_word_is_refused(world: World) -> None:
+    """The same from a client that has said nothing before: it waits for the answer like any other."""
+    answers_shutdown(world, introduced=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rescind.messages import WorkerHeartbeat
+from rescind.messages import WorkerHeartbeat, WorkerHeartbeatEcho
 from rescind_conformance.case import case
 from rescind_conformance.cases.worker.leaving import nothing_about
 from rescind_conformance.peers import TaskRef
@@ -63,6 +63,20 @@ def without_echo(world: WorkerWorld) -> None:
     world.run("hold")
     world.go_silent()
     heartbeats_come(world, "no echo comes")
+
+
+@case("W3.2", title="a task before the first echo")
+def task_before_echo(world: WorkerWorld) -> None:
+    """The scheduler dispatches a task before it echoes the first heartbeat, as S10.2 has it: the task runs, if not
+    before then when the echo has told where payloads are.
+    """
+    world.echoes = False
+    world.start()
+    task = world.assign("return")
+    world.fence()
+    world.echoes = True
+    world.send(WorkerHeartbeatEcho(world.storage))
+    world.expect_result(task, "W3.2")
 
 
 @case("W5.1", title="heartbeats at the usual interval")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from rescind.messages import ClientDisconnect, DisconnectType, TaskCancel, TaskCancelConfirm
 from rescind_conformance.case import case
 from rescind_conformance.cases.worker.queued import busy
-from rescind_conformance.peers import CANCEL_FAILED, CANCELED, Unreadable
+from rescind_conformance.peers import CANCEL_FAILED, CANCEL_NOT_FOUND, CANCELED, Unreadable
 from rescind_conformance.worker_world import WorkerWorld
 
 MANY = 50
+THOUSANDS = 2000
 
 
 @case("T1", title="a worker sets its routing id")
@@ -58,3 +59,24 @@ def order(world: WorkerWorld) -> None:
     happened = ", ".join(map(world.describe, world.inbox)) or "nothing"
     world.check("T3", world.inbox == expected, "canceled for each task, in order", f"W1 sent {happened}")
     world.inbox.clear()
+
+
+@case("W2.4", title="thousands of cancels in one breath")
+def many_in_one_breath(world: WorkerWorld) -> None:
+    """Two thousand TaskCancels come at once, of tasks that the worker does not hold: each is answered. A connection
+    that cannot send while it is sending loses some of the answers.
+    """
+    world.start()
+    tasks = [world.new_task() for _ in range(THOUSANDS)]
+    for task in tasks:
+        world.cancel(task)
+    expected = [TaskCancelConfirm(task.id, CANCEL_NOT_FOUND) for task in tasks]
+    world.wait_for(
+        "W2.4",
+        lambda: len(world.inbox) >= THOUSANDS or world.gone,
+        f"{THOUSANDS} answers come",
+        lambda: f"{len(world.inbox)} came",
+    )
+    world.check("W2.4", world.inbox == expected, "cancelNotFound for each, in order", "others came")
+    world.inbox.clear()
+    world.expect_nothing("W1.2")

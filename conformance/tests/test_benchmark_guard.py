@@ -1,7 +1,7 @@
 """The scheduler stays as fast as it is. Ratios within one run, never absolute times: the machine does not matter.
 
 It is compared with the bare forwarder, by CPU time, and each by its best of several turns: whatever else runs on the
-machine can only make a turn dearer.
+machine can only make a turn dearer. Where the machine is busy it takes more turns until both have had a quiet one.
 """
 
 from __future__ import annotations
@@ -52,8 +52,11 @@ def _contestants(*classes: type[Reference] | type[Forwarder]) -> Iterator[list[C
         yield found
 
 
-def _least(contestants: list[Contestant], folder: Path) -> list[Mapping[str, float]]:
-    """The least CPU time of the scheduler's process for a task, and a cancel, of any turn; for each of them."""
+def _ratios(contestants: list[Contestant], folder: Path, most_turns: int = 60) -> Mapping[str, float]:
+    """How many times the second's CPU time of the scheduler's process the first takes for a task, and for a cancel.
+
+    By the least of any turn. They are not over before both are within the limits, or `most_turns` were taken.
+    """
     with ExitStack() as stack:
         running: list[tuple[int, Peer]] = []
         for number, one in enumerate(contestants):
@@ -65,7 +68,8 @@ def _least(contestants: list[Contestant], folder: Path) -> list[Mapping[str, flo
             cast.workers(2, 10 * _TASKS)
             running.append((serving.pid, cast.client()))
         least = [{"task": float("inf"), "cancel": float("inf")} for _ in running]
-        for turn in range(_TURNS + 1):
+        ratios: dict[str, float] = {}
+        for turn in range(most_turns + 1):
             for (pid, client), found in zip(running, least, strict=True):
                 before = cpu_time(pid).total
                 client.ask("submit", tasks=_TASKS, window=_WINDOW)
@@ -77,21 +81,26 @@ def _least(contestants: list[Contestant], folder: Path) -> list[Mapping[str, flo
                 if turn:  # the first is warm-up
                     found["task"] = min(found["task"], (between - before) / _TASKS)
                     found["cancel"] = min(found["cancel"], (after - filled) / _TASKS)
-        return list(least)
+            if turn >= _TURNS:
+                first, second = least
+                ratios = {kind: first[kind] / second[kind] for kind in first}
+                if ratios["task"] < _TASK_LIMIT and ratios["cancel"] < _CANCEL_LIMIT:
+                    break
+        return ratios
 
 
 def test_tasks_and_cancels_cost_little_more_than_the_forwarder_takes(tmp_path: Path) -> None:
     with _contestants(Reference, Forwarder) as contestants:
-        ours, limit = _least(contestants, tmp_path)
-    assert ours["task"] / limit["task"] < _TASK_LIMIT
-    assert ours["cancel"] / limit["cancel"] < _CANCEL_LIMIT
+        ratios = _ratios(contestants, tmp_path)
+    assert ratios["task"] < _TASK_LIMIT
+    assert ratios["cancel"] < _CANCEL_LIMIT
 
 
 def test_a_slowdown_is_seen(tmp_path: Path) -> None:
     with _contestants(_Slow, Forwarder) as contestants:
-        slow, limit = _least(contestants, tmp_path)
-    assert slow["task"] / limit["task"] > _TASK_LIMIT
-    assert slow["cancel"] / limit["cancel"] > _CANCEL_LIMIT
+        ratios = _ratios(contestants, tmp_path, most_turns=2 * _TURNS)
+    assert ratios["task"] > _TASK_LIMIT
+    assert ratios["cancel"] > _CANCEL_LIMIT
 
 
 @pytest.mark.parametrize("where", list(Where))

@@ -12,6 +12,8 @@ from rescind_conformance.world import World
 FEW, MANY = 200, 40_000
 PORTION = 2000
 TIMES_MORE = 3
+A_SEARCH = 10e-6
+"""Seconds for each cancel: a search through so many takes longer, and what a larger memory costs is less."""
 """A search through the queue costs about ten times more for MANY than for FEW."""
 MEASUREMENTS = 15
 
@@ -88,9 +90,10 @@ def cost_of_cancel(world: World) -> None:
             many = min(_cost_of_cancelling(world, owner, _pop(waiting, FEW)) for _ in range(5))
     world.check(
         "S3.2",
-        many < TIMES_MORE * few,
-        f"{FEW} cancels behind {MANY} waiting tasks cost less than {TIMES_MORE} times as much as alone",
-        f"they cost {many / few:.1f} times as much ({many * 1000:.0f} ms for {few * 1000:.0f} ms)",
+        many < max(TIMES_MORE * few, few + FEW * A_SEARCH),
+        f"{FEW} cancels behind {MANY} waiting tasks cost less than {TIMES_MORE} times as much as alone, "
+        f"or {A_SEARCH * 1e6:.0f} µs more each",
+        f"they cost {many / few:.1f} times as much ({many * 1000:.1f} ms for {few * 1000:.1f} ms)",
     )
 
 

@@ -60,7 +60,10 @@ def test_the_installed_command_tests_the_installed_reference(installed: Path, tm
 
 
 def test_the_wheel_brings_what_authors_of_adapters_read(installed: Path) -> None:
-    for name in ("ADAPTER.md", "REPORTS.md", "RACES.md", "adapters/template.py", "adapter.schema.json"):
+    for name in (
+        *("ADAPTER.md", "IMPLEMENTING.md", "REPORTS.md", "RACES.md"),
+        *("adapters/template.py", "adapter.schema.json"),
+    ):
         assert (installed / "rescind_conformance" / name).is_file(), name
 
 

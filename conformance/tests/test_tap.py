@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -118,6 +119,28 @@ def staged(*rules: tuple[Action, str], seed: int = 0, unread: bool = False) -> I
         yield stage
     finally:
         stage.close()
+
+
+def test_a_look_at_what_waits_spares_a_connection_that_is_being_made() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as scheduler:
+        near, far = (address_of(f"tcp://127.0.0.1:{port}", to_bind=not port) for port in (0, scheduler.getsockname()[1]))
+        relay = Relay(near, far)
+        with socket.create_connection(("127.0.0.1", int(relay.endpoint.rpartition(":")[2])), HANG) as peer:
+            relay.run_soon(relay.look_again)  # the first turn accepts the peer, and then looks
+            thread = threading.Thread(target=relay.run)
+            thread.start()
+            try:
+                scheduler.settimeout(HANG)
+                taken, _ = scheduler.accept()
+                with taken:
+                    taken.settimeout(HANG)
+                    peer.sendall(b"to the scheduler")
+                    assert taken.recv(100) == b"to the scheduler"
+                    taken.sendall(b"from the scheduler")
+                    assert peer.recv(100) == b"from the scheduler"
+            finally:
+                relay.stop()
+                thread.join(HANG)
 
 
 def tasks(names: Sequence[int]) -> list[Message]:

@@ -320,7 +320,7 @@ class Relay:
 
     def _pump(self, connection: _Connection) -> None:
         """Pass on what waits no more."""
-        if connection.closed:
+        if connection.closed or not connection.made:
             return
         for lane in connection.lanes:
             now = time.monotonic()

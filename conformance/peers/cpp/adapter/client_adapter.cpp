@@ -18,6 +18,7 @@ class ClientAdapter {
     };
     seconds("heartbeat_interval", options.heartbeat_interval);
     seconds("scheduler_timeout", options.scheduler_timeout);
+    if (command.contains("storage")) options.storage = {command.at("storage").at("host"), 0, "file"};
     auto client = std::make_unique<peer::Client>(command.at("endpoint"), "adapter", options);
     const std::lock_guard lock(mutex_);
     clients_.push_back(std::move(client));  // the one before keeps its futures
@@ -25,7 +26,10 @@ class ClientAdapter {
   }
 
   json submit(const json& command) {
-    const auto future = client().submit("echo", {"any value"});
+    std::vector<peer::Bytes> arguments;
+    for (const auto& argument : command.value("arguments", json::array({"any value"})))
+      arguments.push_back(argument.dump());
+    const auto future = client().submit(command.value("function", "echo"), arguments);
     {
       const std::lock_guard lock(mutex_);
       futures_[command.at("task")] = future;
@@ -52,7 +56,11 @@ class ClientAdapter {
 
   json result(const json& command) {
     try {
-      return {{"outcome", "value"}, {"text", future(command.at("task"))->result()}};
+      const auto result = future(command.at("task"))->result();
+      json answer = {{"outcome", "value"}, {"text", result}};
+      const auto value = json::parse(result, nullptr, false);
+      if (!value.is_discarded()) answer["value"] = value;  // what a function of `rescind interop` returned
+      return answer;
     } catch (const peer::CancelledError&) {
       return {{"outcome", "cancelled"}};
     } catch (const std::runtime_error& error) {

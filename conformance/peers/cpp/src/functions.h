@@ -1,10 +1,10 @@
-// The functions that this worker knows: sleep, spin, echo, fail.
+// The functions that tasks of the program's worker may name.
 #pragma once
 
 #include "task_process.h"
 
 namespace peer {
 
-const Functions& standard_functions();
+const Functions& functions();
 
 }  // namespace peer

@@ -16,7 +16,7 @@ using Time = std::chrono::steady_clock::time_point;
 using Duration = std::chrono::steady_clock::duration;
 
 struct Options {
-  std::uint32_t queue_size = 1;   // tasks that it takes, queued and running together
+  std::uint32_t queue_size = 1000;  // tasks that it takes, queued and running together
   std::size_t processes = 1;      // tasks that it runs at once
   Duration heartbeat_interval = std::chrono::seconds(2);
   Duration scheduler_timeout = std::chrono::seconds(60);

@@ -42,6 +42,6 @@ void run(const std::vector<std::string>& arguments) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (const auto status = peer::run_as_task(count, arguments, peer::standard_functions())) return *status;
+  if (const auto status = peer::run_as_task(count, arguments, peer::functions())) return *status;
   return peer::run_program(count, arguments, run);
 }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { Client, node, type Task, TaskCancelledError } from "../src/client.js";
 import type { Graph } from "../src/graph.js";
+import type { StorageAddress } from "../src/layout.js";
 import { errorPayload, valuePayload } from "../src/payloads.js";
 import { FileStore, folderAddress } from "../src/store.js";
 import { type Command, type Commands, hex, number, say, serve, text, timing } from "./lines.js";
@@ -40,12 +41,14 @@ const commands: Commands = {
     client = await Client.connect({
       endpoint: text(command, "endpoint"),
       onLog: (_stream, written) => process.stderr.write(written),
+      ...(command.storage === undefined ? {} : { folder: (command.storage as StorageAddress).host }),
       ...timing(command),
     });
     return {};
   },
   submit: (command) => {
-    const submitted = connected().submit("echo", ["hello"]);
+    const called = command.function === undefined ? "echo" : text(command, "function");
+    const submitted = connected().submit(called, (command.arguments as unknown[] | undefined) ?? ["hello"]);
     watch(text(command, "task"), submitted);
     return { task_id: hex(submitted.id) };
   },
@@ -71,7 +74,8 @@ const commands: Commands = {
   state: (command) => ({ settled: task(command).done, running: task(command).running }),
   result: async (command) => {
     try {
-      return { outcome: "value", text: String(await task(command).result) };
+      const value = await task(command).result;
+      return { outcome: "value", text: String(value), value: value ?? null };
     } catch (error) {
       if (error instanceof TaskCancelledError) return { outcome: "cancelled" };
       return { outcome: "error", text: String(error) };

@@ -4,18 +4,19 @@ import type { StorageAddress } from "./layout.js";
 import { Outbox } from "./outbox.js";
 import { Dropped, read } from "./reader.js";
 import { type PeerKey, type SchedulerInput, SchedulerMachine } from "./scheduler_machine.js";
-import { folderAddress } from "./store.js";
 import { keyOf } from "./task_key.js";
 import { write } from "./writer.js";
 
 export interface SchedulerOptions {
   /** Where to listen, as "tcp://127.0.0.1:*". */
   readonly endpoint: string;
-  /** The folder with the payloads. */
-  readonly folder: string;
+  /** Where payloads are kept. It is passed on to clients and workers, and not used here. */
+  readonly storage: StorageAddress;
   /** Seconds of silence after which a worker, or a client, is lost. */
   readonly workerTimeout?: number;
   readonly clientTimeout?: number;
+  /** Whether any client may shut the cluster down. */
+  readonly acceptShutdown?: boolean;
   /** Seconds that workers have to leave in an orderly shutdown. */
   readonly grace?: number;
 }
@@ -32,8 +33,7 @@ export class Scheduler {
   private watching: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: SchedulerOptions) {
-    const storage: StorageAddress = folderAddress(options.folder);
-    this.machine = new SchedulerMachine({ storage });
+    this.machine = new SchedulerMachine({ storage: options.storage, acceptShutdown: options.acceptShutdown ?? false });
     this.gone = new Promise((resolve) => {
       this.resolveGone = resolve;
     });

@@ -19,6 +19,13 @@ export function folderAddress(folder: string): StorageAddress {
   return { scheme: "file", host: folder, port: 0 };
 }
 
+/** The address of a store of another kind, from "tcp://127.0.0.1:8517". */
+export function addressOf(url: string): StorageAddress {
+  const [, scheme, host, port] = /^(\w+):\/\/(.+):(\d+)$/.exec(url) ?? [];
+  if (scheme === undefined || host === undefined) throw new Error(`not an address, as tcp://127.0.0.1:8517: ${url}`);
+  return { scheme, host, port: Number(port) };
+}
+
 export class FileStore {
   private readonly folder: string;
 

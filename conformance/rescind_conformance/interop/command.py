@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -14,8 +16,9 @@ from rich.console import Console
 
 from rescind_conformance.command_line import end_on_first_signal, fail
 from rescind_conformance.interop.expected import SHIPPED, ExpectedUnusable, load_expected
-from rescind_conformance.interop.mixes import Mix, all_mixes, select_mixes
-from rescind_conformance.interop.report import shown, summary, table, write_report
+from rescind_conformance.interop.mixes import Mix, all_mixes, not_offered, select_mixes
+from rescind_conformance.interop.peers import PeerPrograms, built_peers
+from rescind_conformance.interop.report import parts, shown, summary, table, write_report
 from rescind_conformance.interop.runner import BAD, Cell, Plan, Run, Status
 from rescind_conformance.interop.scenario import all_scenarios, select_scenarios
 from rescind_conformance.process import SubjectUnavailable
@@ -76,17 +79,42 @@ def interop(
             exists=True,
         ),
     ] = None,
+    cpp_peer: Annotated[
+        Path | None,
+        typer.Option(
+            "--cpp-peer",
+            help="Where the programs of the peer in C++ are. Default: conformance/peers/cpp/build/release, or "
+            "`sanitize` beside it.",
+            show_default=False,
+            file_okay=False,
+        ),
+    ] = None,
+    typescript_peer: Annotated[
+        Path | None,
+        typer.Option(
+            "--typescript-peer",
+            help="Where the peer in TypeScript is compiled to. Default: conformance/peers/typescript/build.",
+            show_default=False,
+            file_okay=False,
+        ),
+    ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="List mixes and scenarios, and run nothing.")] = False,
 ) -> None:
-    """Run this project's parties and those of the released Scaler together, on real functions in real processes.
+    """Run this project's parties, the released Scaler's, and the peers in C++ and TypeScript together.
 
     A *mix* names which kind each party is of: `ref/scaler/scaler` is our client on a Scaler cluster, `scaler/ref/ref`
-    a Scaler client on our scheduler and workers. Each is played through every scenario. Payloads are in Scaler's
-    object storage server wherever one party is Scaler's; `ref/ref/ref` uses our own store, `ref/ref/ref+storage`
-    Scaler's. A proxy in front of the scheduler records what is said.
+    a Scaler client on our scheduler and workers, `cpp/ref/cpp` and `ts/ref/ts` the peers' on our scheduler. Each is
+    played through every scenario: real functions in real processes. Payloads are in Scaler's object storage server
+    wherever one party is Scaler's; `ref/ref/ref` uses our own store, `ref/ref/ref+storage` Scaler's. Clients and
+    workers of the peers keep theirs in files, each in a form of its own: so their client and worker go together, and
+    other triples do not exist. A proxy in front of the scheduler records what is said.
+
+    The peers have to be built: `cd conformance/peers/cpp && cmake --preset release && cmake --build --preset release`;
+    `cd conformance/peers/typescript && npm ci && npm run build`. The cells of one that is not say **not built** and are
+    no passes; where CI=true, or where `--mix` names that peer, the command ends with status 2.
 
     What stands in the matrix: **pass**; **an id**: a party departs from that requirement, as is known of it; **FAIL**:
-    it departs, and that was not known; **PASS and an id**: it was listed as departing and did not; **-**: the client
+    it departs, and that was not known; **PASS and an id**: it was listed as departing and did not; **-**: a party
     has no such feature; **BROKEN**: the system could not be started. `storage-empty` says that nothing stayed in the
     storage after any scenario, where scheduler and worker are ours.
 
@@ -107,10 +135,12 @@ def interop(
     if show_list:
         _list(console)
         return
-    mixes, scenarios = select_mixes(mix or []), select_scenarios(scenario or [], quick=quick)
+    mixes, scenarios = select_mixes(mix or [], quick=quick), select_scenarios(scenario or [], quick=quick)
     if not mixes or not scenarios:
         fail(f"no {'scenario' if mixes else 'mix'} has such a name: see `rescind interop --list`")
-    _require_scaler(mixes)
+    peers = built_peers(cpp_peer, typescript_peer)
+    _require_peers(mixes, mix or [], peers)
+    _require_scaler([one for one in mixes if not any(map(peers.missing, one.kinds))])
     try:
         if output is not None:
             require_writable(output)
@@ -128,6 +158,7 @@ def interop(
         depth=_QUICK_DEPTH if quick else Plan.depth,
         examples=str(examples.absolute()) if examples else "",
         jobs=min(jobs, len(mixes)),
+        peers=peers,
     )
     progress = _Progress(len(mixes) * len(scenarios) + sum(one.ours_keep_house for one in mixes))
     began = time.monotonic()
@@ -136,7 +167,8 @@ def interop(
     except KeyboardInterrupt:
         typer.echo("rescind: stopped; every process has ended", err=True)
         raise typer.Exit(130) from None
-    console.print(table(cells))
+    for part, own in parts(cells):
+        console.print(table(part, own))
     _explain(cells, console)
     console.print(summary(cells, time.monotonic() - began), highlight=False)
     if output is not None:
@@ -160,8 +192,19 @@ def _require_scaler(mixes: Sequence[Mix]) -> None:
         fail("the package scaler is not installed: pip install 'rescind[opengris-scaler]'")
 
 
+def _require_peers(mixes: Sequence[Mix], globs: Sequence[str], peers: PeerPrograms) -> None:
+    """End with status 2 if a peer is not built that was asked for by name, or that CI is to run."""
+    named = {word for glob in globs for word in re.split(r"\W+", glob)}
+    for kind in sorted({kind for mix in mixes for kind in mix.kinds}):
+        missing = peers.missing(kind)
+        if missing and (os.environ.get("CI") == "true" or kind in named):
+            fail(missing)
+
+
 def _explain(cells: Sequence[Cell], console: Console) -> None:
     """What is behind each cell that is no pass; those that are known are told once for each reason."""
+    for text in dict.fromkeys(cell.text for cell in cells if cell.status is Status.NOT_BUILT):
+        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
     told: set[tuple[str, str]] = set()
     for cell in cells:
         if cell.status is Status.KNOWN and (cell.requirement, cell.reason) not in told:
@@ -174,9 +217,12 @@ def _explain(cells: Sequence[Cell], console: Console) -> None:
 
 
 def _list(console: Console) -> None:
-    console.print("Mixes (client/scheduler/worker):", highlight=False)
+    console.print("Mixes, client/scheduler/worker (* not with --quick):", highlight=False)
     for mix in all_mixes():
-        console.print(f"  {mix.name}", highlight=False)
+        console.print(f" {'*' if mix.slow else ' '}{mix.name}", highlight=False)
+    console.print("No such mixes, since payloads differ:", highlight=False)
+    for text in not_offered():
+        console.print(f"  {text}", highlight=False, markup=False)
     console.print("Scenarios (* not with --quick):", highlight=False)
     for one in all_scenarios():
         slow = "*" if one.slow else " "

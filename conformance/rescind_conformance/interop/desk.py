@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from rescind_conformance.interop.mixes import Kind
+from rescind_conformance.interop.mixes import PEERS, Kind
 
 PATIENCE = 45.0
 """Seconds; bounds how long something is waited for that is to happen in milliseconds."""
@@ -34,6 +34,8 @@ class Desk:
 
     def __init__(self, order: dict[str, Any], stdin: TextIO, stdout: TextIO) -> None:
         self.kind = Kind(order["client"])
+        self.scheduler = Kind(order["scheduler"])
+        self.worker = Kind(order["worker"])
         self.all_scaler: bool = order["all_scaler"]
         """Whether no party is ours."""
         self.endpoint: str = order["endpoint"]
@@ -48,11 +50,18 @@ class Desk:
         self._folder = Path(order["folder"])
         self._stdin, self._stdout = stdin, stdout
         self._clients: list[Any] = []
+        self._adapter: list[str] = order["adapter"]
+        """The command of the adapter that holds a client which is not in Python."""
+        self._storage: dict[str, Any] | None = order["storage"]
+        """Where such a client keeps payloads; None: where the scheduler says."""
+        self._adapters: list[Any] = []
 
     def client(self, **options: Any) -> Any:
         """A client of the mix's kind. It is disconnected when the scenario is over."""
         made: Any
-        if self.kind is Kind.REFERENCE:
+        if self.kind in PEERS:
+            made = self._adapter_client(**options)
+        elif self.kind is Kind.REFERENCE:
             from rescind import Client
 
             made = Client(self.endpoint, **options)
@@ -63,6 +72,27 @@ class Desk:
         self._clients.append(made)
         return made
 
+    def _adapter_client(self, **options: Any) -> Any:
+        from rescind_conformance.interop.adapter_client import AdapterClient
+
+        if options:
+            raise NotOffered(f"an adapter has no {' and no '.join(options)}")
+        log = self._folder / f"client-{len(self._adapters)}.log"
+        made = AdapterClient(self._adapter, log, self.endpoint, self._storage)
+        self._adapters.append(made)
+        return made
+
+    @property
+    def in_python(self) -> bool:
+        """Whether client and workers are: values are any that can be pickled, errors are what was raised."""
+        return self.kind not in PEERS
+
+    def is_error_of_fail(self, error: object, what: str) -> bool:
+        """Whether this is what `tasks.fail` has raised."""
+        if self.in_python:
+            return isinstance(error, KeyError) and error.args == (what,)
+        return error is not None and what in str(error)
+
     def forget(self, client: Any) -> None:
         """It has been closed by the scenario."""
         self._clients.remove(client)
@@ -72,12 +102,14 @@ class Desk:
         for each in self._clients:
             with contextlib.suppress(Exception):
                 each.disconnect()
+        for each in self._adapters:
+            each.close()
 
     def cancel(self, future: Any, *, force: bool = True) -> bool:
         """Cancel. Scaler's client always asks with force."""
-        if self.kind is Kind.REFERENCE:
-            return bool(future.cancel(timeout=PATIENCE, force=force))
-        return bool(future.cancel(timeout=PATIENCE))
+        if self.kind is Kind.SCALER:
+            return bool(future.cancel(timeout=PATIENCE))
+        return bool(future.cancel(timeout=PATIENCE, force=force))
 
     def path(self, name: str) -> str:
         """Where tasks and the scenario find the same file."""

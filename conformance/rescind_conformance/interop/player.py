@@ -26,6 +26,8 @@ def play(scenario: Scenario, desk: Desk) -> dict[str, Any]:
     began = time.monotonic()
     verdict: dict[str, Any]
     try:
+        if scenario.in_python and not desk.in_python:
+            raise NotOffered("only clients in Python have that, or are asked for it here")
         scenario.play(desk)
         verdict = {"verdict": "pass", "requirement": scenario.requirement, "text": ""}
     except NotOffered as missing:

@@ -122,7 +122,7 @@ def scaler_scheduler(log: Path, storage: StorageServer, *options: str) -> Progra
 
 def endpoint_of(scheduler: Program) -> str:
     """Where a scheduler of either kind listens, once it does. Raises `SubjectUnavailable`."""
-    if "-m" in scheduler.command_line:
+    if Path(scheduler.command_line[0]).name != "scaler_scheduler":
         return scheduler.wait_for_line("listening on ")
     scheduler.wait_for_line("listen to scheduler monitor address")
     return scheduler.wait_for_line("listen to scheduler address")

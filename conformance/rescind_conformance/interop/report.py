@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rescind.trace import PeerNames, TraceRecord, TraceWriter
-from rescind_conformance.interop.mixes import Mix
+from rescind_conformance.interop.mixes import Mix, Part, all_mixes, not_offered
 from rescind_conformance.interop.runner import BAD, Cell, Status
 from rescind_conformance.trace import Echoes, Entry, Heartbeats, trace_lines
 from rescind_conformance.visible_text import visible
@@ -23,6 +23,7 @@ _STYLES: Mapping[Status, str] = {
     Status.FAIL: "bold red",
     Status.UNEXPECTED_PASS: "bold magenta",
     Status.NOT_OFFERED: "dim",
+    Status.NOT_BUILT: "yellow",
     Status.BROKEN: "bold red",
 }
 _MOST_LINES = 150
@@ -49,10 +50,18 @@ def matrix(cells: Sequence[Cell]) -> tuple[list[str], list[str], dict[tuple[str,
     return mixes, scenarios, {(cell.scenario, cell.mix): cell for cell in cells}
 
 
-def table(cells: Sequence[Cell]) -> Table:
-    """The matrix for a terminal: a row for each scenario, a column for each mix."""
+def parts(cells: Sequence[Cell]) -> list[tuple[Part, list[Cell]]]:
+    """The cells of each table of the matrix that has any."""
+    part_of = {mix.name: mix.part for mix in all_mixes()}
+    sorted_cells = [(part, [cell for cell in cells if part_of[cell.mix] is part]) for part in Part]
+    return [(part, own) for part, own in sorted_cells if own]
+
+
+def table(part: Part, cells: Sequence[Cell]) -> Table:
+    """A part of the matrix for a terminal: a row for each scenario, a column for each mix."""
     mixes, scenarios, at = matrix(cells)
-    drawn = Table(title="client, scheduler, worker", title_justify="left", title_style="dim", pad_edge=False)
+    title = f"{part} (client, scheduler, worker)"
+    drawn = Table(title=title, title_justify="left", title_style="dim", pad_edge=False)
     drawn.add_column("scenario", no_wrap=True)
     for mix in mixes:
         drawn.add_column(mix.replace("/", "\n").replace("+", "\n+"), no_wrap=True)
@@ -115,18 +124,26 @@ def versions() -> dict[str, str]:
 
 def markdown(cells: Sequence[Cell], command: str) -> str:
     """The report for people."""
-    mixes, scenarios, at = matrix(cells)
     took_part = ", ".join(f"{name} {number}" for name, number in versions().items())
     lines = ["# Interop", "", f"`{command}` with {took_part}.", ""]
     lines += ["Columns are client/scheduler/worker. An id is a requirement from which a party is known to depart.", ""]
-    lines += ["| scenario | " + " | ".join(mixes) + " |", "|---" * (len(mixes) + 1) + "|"]
+    lines += [f"No such mixes, since payloads differ: {'; '.join(not_offered())}."]
+    for part, own in parts(cells):
+        lines += ["", f"## {part}", "", *_rows(own)]
+    lines += [f"\n{text}" for text in dict.fromkeys(cell.text for cell in cells if cell.status is Status.NOT_BUILT)]
+    for cell in cells:
+        if cell.status not in (Status.PASS, Status.NOT_OFFERED, Status.NOT_BUILT):
+            lines += _section(cell)
+    return "\n".join(lines) + "\n"
+
+
+def _rows(cells: Sequence[Cell]) -> list[str]:
+    mixes, scenarios, at = matrix(cells)
+    lines = ["| scenario | " + " | ".join(mixes) + " |", "|---" * (len(mixes) + 1) + "|"]
     for scenario in scenarios:
         row = [shown(at[scenario, mix]) if (scenario, mix) in at else "" for mix in mixes]
         lines.append(f"| {scenario} | " + " | ".join(row) + " |")
-    for cell in cells:
-        if cell.status not in (Status.PASS, Status.NOT_OFFERED):
-            lines += _section(cell)
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _section(cell: Cell) -> list[str]:
@@ -164,6 +181,7 @@ def summary(cells: Sequence[Cell], seconds: float) -> str:
         f"{counts[Status.PASS]} pass",
         f"{counts[Status.KNOWN]} depart as is known",
         f"{counts[Status.NOT_OFFERED]} not offered",
+        *([f"{counts[Status.NOT_BUILT]} not built"] if counts[Status.NOT_BUILT] else []),
         f"{sum(counts[status] for status in BAD)} unexpected",
     ]
     return f"{len(cells)} cells in {seconds:.0f} s: {', '.join(told)}."

@@ -14,10 +14,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from rescind.messages import Task
+from rescind.messages import Task, TaskCancelConfirm
 from rescind.trace import TraceRecord
 from rescind_conformance.interop.expected import Expected
-from rescind_conformance.interop.mixes import Mix
+from rescind_conformance.interop.mixes import PEERS, Mix
+from rescind_conformance.interop.peers import PeerPrograms, built_peers
 from rescind_conformance.interop.programs import SLOTS, Program
 from rescind_conformance.interop.scenario import Scenario
 from rescind_conformance.interop.system import Closed, System
@@ -42,6 +43,8 @@ class Status(StrEnum):
     """It passes though it is listed as departing."""
     NOT_OFFERED = "-"
     """A party has no such feature."""
+    NOT_BUILT = "not built"
+    """A peer in another language is not there: nothing was played."""
     BROKEN = "BROKEN"
     """The system could not be started, or its player has ended: no verdict."""
 
@@ -83,6 +86,7 @@ class Plan:
     """A directory of Scaler's examples; "": none."""
     jobs: int = 1
     """Mixes that are played at once."""
+    peers: PeerPrograms = field(default_factory=built_peers)
 
 
 class Run:
@@ -120,6 +124,10 @@ class Run:
             one.close()
 
     def _play_mix(self, mix: Mix, folder: Path) -> list[Cell]:
+        if missing := "; ".join(filter(None, (self._plan.peers.missing(kind) for kind in sorted(mix.kinds)))):
+            return [
+                self._tell(Cell(mix.name, one.name, Status.NOT_BUILT, text=missing)) for one in self._plan.scenarios
+            ]
         mixed = _Mixed(mix, folder, self._plan)
         with self._lock:
             if self._stopped:
@@ -212,7 +220,7 @@ class _Mixed:
     def _ready(self) -> tuple[System, Player]:
         if self._system is None:
             self._number += 1
-            system = System(self._mix, self._folder / f"s{self._number}")
+            system = System(self._mix, self._folder / f"s{self._number}", self._plan.peers)
             with self._closing:
                 self._system = system
                 closed = self._closed
@@ -242,9 +250,14 @@ class _Mixed:
     def _order(self, scenario: Scenario, system: System) -> dict[str, Any]:
         folder = self._folder / f"f{self._number}" / scenario.name
         folder.mkdir(parents=True, exist_ok=True)
+        kind, files = self._mix.client, system.own_files
         return {
             "scenario": scenario.name,
-            "client": self._mix.client,
+            "client": kind,
+            "scheduler": self._mix.scheduler,
+            "worker": self._mix.worker,
+            "adapter": self._plan.peers.client_adapter(kind) if kind in PEERS else [],
+            "storage": None if files is None else {"host": str(files), "port": 0, "scheme": "file"},
             "all_scaler": self._mix.all_scaler,
             "endpoint": system.endpoint,
             "folder": str(folder),
@@ -328,8 +341,16 @@ def _answer(ask: str, system: System) -> Any:
         case "hold cancel":
             system.proxy.hold_cancel()
             return True
-        case "wait for held cancel":
-            return system.proxy.cancel_is_held.wait(_HELD_SECONDS)
+        case "hold result":
+            system.proxy.hold_result()
+            return True
+        case "wait for what is held":
+            return system.proxy.is_held.wait(_HELD_SECONDS)
+        case "answers to cancels":
+            said = [one.message for one in system.proxy.recorded() if one.sender == "scheduler"]
+            return [int(one.cancel_confirm_type) for one in said if isinstance(one, TaskCancelConfirm)]
+        case "have worker leave":
+            return system.have_worker_leave(_END_SECONDS)
         case "tasks as sent and as they arrived":
             records = system.proxy.recorded()
             sent = [one for one in records if isinstance(one.message, Task) and one.receiver == "scheduler"]

@@ -28,13 +28,21 @@ class Scenario:
     """Whether the system is to have ended after it."""
     slow: bool = False
     """Whether it is left out of a quick run."""
+    in_python: bool = False
+    """Whether it is about what only clients in Python have, such as a graph of functions."""
 
 
 _REGISTERED: dict[str, Scenario] = {}
 
 
 def scenario(
-    name: str, requirement: str, *, limit: float = LIMIT, ends_system: bool = False, slow: bool = False
+    name: str,
+    requirement: str,
+    *,
+    limit: float = LIMIT,
+    ends_system: bool = False,
+    slow: bool = False,
+    in_python: bool = False,
 ) -> Callable[[Callable[[Desk], None]], Callable[[Desk], None]]:
     """Register the decorated function. Its docstring's first line is the title."""
 
@@ -42,7 +50,7 @@ def scenario(
         title = (play.__doc__ or "").strip().partition("\n")[0].rstrip(".")
         assert title, f"{name} needs a docstring"
         assert name not in _REGISTERED, f"{name} is there twice"
-        _REGISTERED[name] = Scenario(name, requirement, title, play, limit, ends_system, slow)
+        _REGISTERED[name] = Scenario(name, requirement, title, play, limit, ends_system, slow, in_python)
         return play
 
     return register

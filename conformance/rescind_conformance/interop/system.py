@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+from rescind.messages import ObjectStorageAddress
 from rescind.store import SqliteStore
-from rescind_conformance.interop.mixes import Kind, Mix
+from rescind_conformance.interop.mixes import PEERS, Kind, Mix
+from rescind_conformance.interop.peers import PeerPrograms
 from rescind_conformance.interop.programs import (
+    SLOTS,
+    WORKER_TIMEOUT,
     Program,
     StorageServer,
     endpoint_of,
@@ -18,6 +24,7 @@ from rescind_conformance.interop.programs import (
     wait_until_ended,
 )
 from rescind_conformance.interop.proxy import Proxy
+from rescind_conformance.process import START_SECONDS
 
 _POLL_SECONDS = 0.02
 
@@ -25,10 +32,13 @@ _POLL_SECONDS = 0.02
 class System:
     """The processes of a mix, but for its client. Start it, and close it; for one thread, but for `close`."""
 
-    def __init__(self, mix: Mix, folder: Path) -> None:
+    def __init__(self, mix: Mix, folder: Path, peers: PeerPrograms) -> None:
         """Nothing runs yet. `folder` is for what the processes write."""
         self.mix = mix
         self._folder = folder
+        self._peers = peers
+        self._files = folder / "payloads"
+        """Of clients and workers that are not in Python."""
         self._programs: dict[str, Program] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -41,6 +51,7 @@ class System:
 
         Raises `SubjectUnavailable`, or `Closed` if it was closed meanwhile.
         """
+        self._files.mkdir(parents=True)
         if self.mix.scaler_storage:
             self._storage = StorageServer(self._place("storage"))
             self._add("storage", self._storage.program)
@@ -52,8 +63,16 @@ class System:
         log = self._place("scheduler")
         if self.mix.scheduler is Kind.REFERENCE:
             return reference_scheduler(log, self._storage, "--accept-shutdown")
+        if self.mix.scheduler in PEERS:
+            at = ObjectStorageAddress(str(self._files), 0, "file") if self._storage is None else self._storage.address
+            return Program(self._peers.scheduler(self.mix.scheduler, at, WORKER_TIMEOUT), log)
         assert self._storage is not None
         return scaler_scheduler(log, self._storage)
+
+    @property
+    def own_files(self) -> Path | None:
+        """Where client and workers keep payloads, if they are not in Python and the scheduler says another place."""
+        return self._files if self.mix.client in PEERS and self.mix.scheduler not in PEERS else None
 
     @property
     def proxy(self) -> Proxy:
@@ -70,12 +89,33 @@ class System:
         """Start a worker of the mix's kind; tasks that are submitted before it is there wait for it."""
         self._workers_started += 1
         log = self._place(f"worker-{self._workers_started}")
-        ours = self.mix.worker is Kind.REFERENCE
-        self._add("worker", reference_worker(log, self.endpoint) if ours else scaler_workers(log, self.endpoint))
+        before = self.proxy.workers()
+        self._add("worker", self._start_worker(log))
+        if self.mix.scheduler is Kind.TYPESCRIPT and self.mix.worker is Kind.SCALER:
+            # Each is a worker with one process, and this scheduler never moves a task to one that comes later (S7.1).
+            wait_for(lambda: len(self.proxy.workers() - before) >= SLOTS or self._closed, START_SECONDS)
+
+    def _start_worker(self, log: Path) -> Program:
+        match self.mix.worker:
+            case Kind.REFERENCE:
+                return reference_worker(log, self.endpoint)
+            case Kind.SCALER:
+                return scaler_workers(log, self.endpoint)
+            case _:
+                return Program(self._peers.worker(self.mix.worker, self.endpoint, SLOTS, self.own_files), log)
 
     def kill_worker(self) -> None:
         """Kill the worker, with all that it has started, without a word."""
         self._programs.pop("worker").stop()
+
+    def have_worker_leave(self, seconds: float) -> bool:
+        """Tell the worker to leave, and start another one; whether the first has ended by itself in time."""
+        leaving = self._programs.pop("worker")
+        leaving.ask_to_stop()
+        left = not wait_until_ended({"worker": leaving}, seconds)
+        leaving.stop()
+        self.start_worker()
+        return left
 
     def objects_left(self) -> int:
         """How many objects the storage holds now."""
@@ -86,13 +126,8 @@ class System:
 
     def wait_until_empty(self, seconds: float) -> int:
         """Wait until nothing is in the storage; how many objects are there when that, or the time, is over."""
-        waiting = threading.Event()
-        left = self.objects_left()
-        for _ in range(int(seconds / _POLL_SECONDS)):
-            if left == 0 or self._closed or waiting.wait(_POLL_SECONDS):
-                break
-            left = self.objects_left()
-        return left
+        wait_for(lambda: self._closed or self.objects_left() == 0, seconds)
+        return self.objects_left()
 
     def still_running(self, seconds: float) -> list[str]:
         """Which of scheduler and worker have not ended by themselves after so many seconds."""
@@ -129,6 +164,13 @@ class System:
                 return
         program.stop()
         raise Closed
+
+
+def wait_for(happened: Callable[[], bool], seconds: float) -> None:
+    """Wait until something has happened, at most so long."""
+    waiting, deadline = threading.Event(), time.monotonic() + seconds
+    while not happened() and time.monotonic() < deadline:
+        waiting.wait(_POLL_SECONDS)
 
 
 class Closed(Exception):

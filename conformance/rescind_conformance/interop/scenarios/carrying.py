@@ -11,7 +11,7 @@ from rescind_conformance.interop.mixes import Kind
 from rescind_conformance.interop.scenario import scenario
 
 
-@scenario("task-fields", "S1.5")
+@scenario("task-fields", "S1.5", in_python=True)
 def task_fields(desk: Desk) -> None:
     """Flags, with the priority, and capabilities of a Task come to the worker as the client sent them."""
     client = desk.client(stream_output=True)
@@ -28,7 +28,7 @@ def task_fields(desk: Desk) -> None:
     desk.check(bool(sent[0]["metadata"]), "S1.5", f"the client sent no flags: {sent[0]}")
 
 
-@scenario("task-log", "S8.4")
+@scenario("task-log", "S8.4", in_python=True)
 def task_log(desk: Desk) -> None:
     """What a task writes is shown at a client that asked for it."""
     out, err = io.StringIO(), io.StringIO()

@@ -119,6 +119,7 @@ def scaler_disconnect(desk: Desk) -> None:
 def readme(desk: Desk) -> None:
     """The program in this project's README."""
     _only_for(desk, Kind.REFERENCE)
+    require_graphs(desk)
     programs = _BLOCK.findall(our_readme())
     if not programs:
         raise NotOffered("this project's README is not there")

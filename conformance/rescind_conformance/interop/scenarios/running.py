@@ -18,21 +18,14 @@ from rescind_conformance.interop.scenario import scenario
 def results(desk: Desk) -> None:
     """Results of every kind come back, with positional and keyword arguments."""
     client = desk.client()
-    values: list[Any] = [
-        None,
-        0,
-        -1,
-        2**100,
-        "text ✓",
-        b"\x00bytes",
-        [1, {"two": (3.5, None)}],
-        {"deep": [[[]]]},
-        set(range(5)),
-    ]
+    values: list[Any] = [None, 0, -1, "text ✓", [1, {"two": [3.5, None]}], {"deep": [[[]]]}]
+    if desk.in_python:
+        values += [2**100, b"\x00bytes", ("tuple",), set(range(5))]
     futures = [client.submit(tasks.echo, value) for value in values]
     got = [future.result(PATIENCE) for future in futures]
     desk.check(got == values, "C2.4", f"results differ: {got!r}")
-    for future, expected in ((client.submit(tasks.add, 1), 11), (client.submit(tasks.add, 1, two=2), 3)):
+    named = client.submit(tasks.add, 1, two=2) if desk.in_python else client.submit(tasks.add, 1, 2)
+    for future, expected in ((client.submit(tasks.add, 1), 11), (named, 3)):
         value = future.result(PATIENCE)
         desk.check(value == expected, "C2.4", f"add gave {value}, not {expected}")
         desk.check(future.done() and not future.cancelled(), "C8.1", "a future with a result is not done")
@@ -43,20 +36,20 @@ def exceptions(desk: Desk) -> None:
     """An exception comes back as what it was, with the worker's traceback; the next task runs."""
     client = desk.client()
     error = client.submit(tasks.fail, "lost").exception(PATIENCE)
-    desk.check(isinstance(error, KeyError) and error.args == ("lost",), "W3.2", f"the error came back as {error!r}")
-    assert error is not None
-    text = "".join(traceback.format_exception(error))
-    desk.check("in fail" in text, "W3.2", f"the traceback does not show where it was raised:\n{text}")
+    desk.check(desk.is_error_of_fail(error, "lost"), "W3.2", f"the error came back as {error!r}")
+    if desk.in_python:
+        text = "".join(traceback.format_exception(error))
+        desk.check("in fail" in text, "W3.2", f"the traceback does not show where it was raised:\n{text}")
     try:
         client.submit(tasks.fail, "again").result(PATIENCE)
-    except KeyError as raised:
-        desk.check(raised.args == ("again",), "C2.4", f"result() raised {raised!r}")
+    except Exception as raised:
+        desk.check(desk.is_error_of_fail(raised, "again"), "C2.4", f"result() raised {raised!r}")
     else:
         desk.check(False, "C2.4", "result() of a task that failed did not raise")
     desk.check(client.submit(tasks.add, 1).result(PATIENCE) == 11, "W3.2", "the next task did not run")
 
 
-@scenario("large-arguments", "C2.4", limit=240)
+@scenario("large-arguments", "C2.4", limit=240, in_python=True)
 def large_arguments(desk: Desk) -> None:
     """A large argument and a large result travel whole."""
     client = desk.client()
@@ -80,7 +73,7 @@ def many_small(desk: Desk) -> None:
     desk.check(len(settled) == desk.many, "C8.1", f"{len(settled)} callbacks have run for {desk.many} futures")
 
 
-@scenario("map", "C2.4")
+@scenario("map", "C2.4", in_python=True)
 def map_in_order(desk: Desk) -> None:
     """map gives the results in order."""
     client = desk.client()
@@ -88,9 +81,11 @@ def map_in_order(desk: Desk) -> None:
     desk.check(got == list(range(0, 60, 2)), "C2.4", f"results differ: {got}")
 
 
-@scenario("as-completed", "C8.1")
+@scenario("as-completed", "C8.1", in_python=True)
 def as_completed(desk: Desk) -> None:
     """as_completed gives each future once, the one that waits last; wait sees the first."""
+    if desk.scheduler is Kind.TYPESCRIPT and desk.worker is Kind.SCALER:
+        raise NotOffered("the scheduler in TypeScript never moves a task (S7.1): one behind the slow one stays there")
     client = desk.client()
     go = desk.path("go")
     slow = client.submit(tasks.note_and_wait, desk.path("note"), go, b"slow")
@@ -130,7 +125,20 @@ def worker_killed(desk: Desk) -> None:
     desk.check(got == "again", "S9.3", f"the task gave {got!r}")
 
 
-@scenario("nested", "S9.9", limit=120)
+@scenario("worker-leaves", "S9.3")
+def worker_leaves(desk: Desk) -> None:
+    """The worker is told to leave in mid-task: it ends, and the task runs again on another one."""
+    client = desk.client()
+    future = client.submit(tasks.wait_once, desk.path("note"), desk.path("never"))
+    pid = desk.wait_for_file("note", "S9.9", "the task does not start")
+    desk.step("the worker is told to leave, and another one is started")
+    desk.check(desk.ask("have worker leave"), "W4.2", "the worker still runs after it was told to leave")
+    desk.wait_until_gone(pid, "W4.2", "the task's process still runs, and its worker has left")
+    got = future.result(60)
+    desk.check(got == "again", "S9.3", f"the task gave {got!r}")
+
+
+@scenario("nested", "S9.9", limit=120, in_python=True)
 def nested(desk: Desk) -> None:
     """Tasks submit tasks and wait for them, deeper than there are processes."""
     client = desk.client()
@@ -143,7 +151,7 @@ def nested(desk: Desk) -> None:
     desk.check(got == expected, "C2.4", f"fibonacci of {desk.depth} is {got}")
 
 
-@scenario("storage-while-connected", "C3.2")
+@scenario("storage-while-connected", "C3.2", in_python=True)
 def storage_while_connected(desk: Desk) -> None:
     """What tasks have stored goes when they are over and read, though their client stays: only functions are left."""
     if desk.ask("objects in the storage") is None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +14,9 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import peer_toolchains
 import psutil
 import pytest
 import zmq
@@ -24,7 +29,7 @@ from rescind.trace import read_trace
 from rescind_conformance.interop import command
 from rescind_conformance.interop.desk import Departed, Desk
 from rescind_conformance.interop.expected import Expected, ExpectedUnusable, load_expected
-from rescind_conformance.interop.mixes import all_mixes, select_mixes
+from rescind_conformance.interop.mixes import PAYLOADS, Kind, Part, all_mixes, not_offered, select_mixes
 from rescind_conformance.interop.player import play
 from rescind_conformance.interop.proxy import Proxy
 from rescind_conformance.interop.report import markdown
@@ -206,16 +211,127 @@ def test_a_run_that_is_stopped_leaves_nothing(number: int, impatient: bool, tmp_
 
 def test_mixes_are_each_kind_in_each_role_and_both_stores() -> None:
     names = [mix.name for mix in all_mixes()]
-    assert len(names) == len(set(names)) == 9
-    assert [mix.name for mix in all_mixes() if not mix.scaler_storage] == ["ref/ref/ref"]
-    assert [mix.name for mix in select_mixes(["scaler/*/ref"])] == ["scaler/ref/ref", "scaler/scaler/ref"]
+    assert len(names) == len(set(names)) == 25
+    assert [mix.name for mix in all_mixes() if mix.part is Part.PYTHON and not mix.scaler_storage] == ["ref/ref/ref"]
+    assert [mix.name for mix in select_mixes(["scaler/[rs]*/ref"])] == ["scaler/ref/ref", "scaler/scaler/ref"]
+    for role in ("client", "scheduler", "worker"):
+        assert {getattr(mix, role) for mix in all_mixes()} == set(Kind)
+
+
+def test_a_mix_is_offered_where_client_and_worker_share_payloads_and_all_others_are_told_with_the_reason() -> None:
+    assert all(PAYLOADS[mix.client] == PAYLOADS[mix.worker] for mix in all_mixes())
+    refused = [text.partition(": ")[0] for text in not_offered()]
+    assert len(refused) == 10
+    for client, scheduler, worker in itertools.product(Kind, Kind, Kind):
+        name = f"{client}/{scheduler}/{worker}"
+        offered = any(mix.name == name for mix in all_mixes())
+        assert offered != any(fnmatch.fnmatchcase(name, glob) for glob in refused), name
+    assert "cpp/*/ref: texts in a directory of the client, pickles of the worker" in not_offered()
+
+
+def test_a_quick_run_has_each_kind_in_each_role() -> None:
+    quick = select_mixes([], quick=True)
+    for role in ("client", "scheduler", "worker"):
+        assert {getattr(mix, role) for mix in quick} == set(Kind)
+    assert len(quick) < len(all_mixes())
+
+
+def test_a_peer_that_is_not_built_says_so_and_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("--cpp-peer", str(tmp_path), "--scenario", "results", "--output", str(tmp_path / "report"))
+    monkeypatch.delenv("CI", raising=False)
+    ended = interop("--mix", "[c]*/ref/*", *options)
+    assert ended.returncode == 0, ended.stderr
+    told = f"not built: the C++ peer ({tmp_path}); run: cd conformance/peers/cpp && cmake --preset release && "
+    assert told in ended.stdout
+    assert "1 cells in 0 s: 0 pass, 0 depart as is known, 0 not offered, 1 not built, 0 unexpected." in ended.stdout
+    assert "| results | not built |" in (tmp_path / "report" / "interop.md").read_text()
+    named = interop("--mix", "cpp/ref/cpp", *options)
+    assert (named.returncode, told in named.stderr) == (2, True)
+    monkeypatch.setenv("CI", "true")
+    in_ci = interop("--mix", "[c]*/ref/*", *options)
+    assert (in_ci.returncode, told in in_ci.stderr) == (2, True)
+
+
+@pytest.fixture(scope="module")
+def built_peers() -> list[str]:
+    """The options that say where the peers are."""
+    places = {"--cpp-peer": peer_toolchains.built_cpp(), "--typescript-peer": peer_toolchains.built_typescript()}
+    return [str(word) for pair in places.items() for word in pair]
+
+
+@pytest.mark.peers
+def test_the_peers_play_each_role(built_peers: list[str], tmp_path: Path, marked: str) -> None:
+    mixes = [f"--mix={mix}" for mix in ("cpp/ref/cpp", "ts/ref/ts", "cpp/ts/cpp", "ts/cpp/ts", "ref/cpp/ref")]
+    scenarios = [f"--scenario={one}" for one in ("exceptions", "cancel-running*", "cancel-crossing", "worker-leaves")]
+    os.environ |= (sanitizers := {f"{name}_OPTIONS": f"log_path={tmp_path}/sanitizer" for name in ("ASAN", "UBSAN")})
+    try:
+        ended = interop(*mixes, *scenarios, *built_peers)
+    finally:
+        for name in sanitizers:
+            del os.environ[name]
+    assert ended.returncode == 0, ended.stdout
+    assert "25 pass, 0 depart as is known, 0 not offered, 0 unexpected" in ended.stdout
+    assert [report.read_text() for report in tmp_path.iterdir()] == []
+
+
+@pytest.mark.peers
+def test_a_broken_cpp_client_is_a_failed_cell(built_peers: list[str], tmp_path: Path, marked: str) -> None:
+    """Its adapter always asks with force: a task that was to go on is ended."""
+    for program in peer_toolchains.CPP_BUILD.glob("cpp-*"):
+        (tmp_path / program.name).symlink_to(program)
+    adapter = tmp_path / "cpp-client-adapter"
+    sound = adapter.readlink()
+    adapter.unlink()
+    adapter.write_text(f"#!/bin/sh\nsed -u 's/\"force\": false/\"force\": true/' | '{sound}'\n")
+    adapter.chmod(0o755)
+    ended = interop("--mix=cpp/ref/cpp", "--scenario=cancel-running", f"--cpp-peer={tmp_path}")
+    assert ended.returncode == 1, ended.stdout
+    assert "FAIL C4.1  cancel-running in cpp/ref/cpp: cancel() of a running task without force returned" in ended.stdout
+
+
+@pytest.mark.peers
+def test_a_broken_typescript_worker_is_a_failed_cell(built_peers: list[str], tmp_path: Path, marked: str) -> None:
+    """It says `canceled` of a task that goes on."""
+    shutil.copytree(peer_toolchains.TYPESCRIPT / "build", tmp_path / "build")
+    shutil.copy(peer_toolchains.TYPESCRIPT / "package.json", tmp_path)
+    (tmp_path / "node_modules").symlink_to(peer_toolchains.TYPESCRIPT / "node_modules")
+    broken = tmp_path / "build" / "src" / "worker_machine.js"
+    text = broken.read_text()
+    assert '"cancelFailed"' in text
+    broken.write_text(text.replace('"cancelFailed"', '"canceled"'))
+    peer = f"--typescript-peer={tmp_path / 'build'}"
+    ended = interop("--mix=ts/ref/ts", "--scenario=cancel-running", peer)
+    assert ended.returncode == 1, ended.stdout
+    assert "FAIL C4.1  cancel-running in ts/ref/ts: cancel() of a running task without force returned" in ended.stdout
+
+
+def test_what_only_clients_in_python_have_is_not_offered_by_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Desk, "step", lambda *_: None)
+
+    def fails(_: Desk) -> None:
+        raise AssertionError("it was played")
+
+    only = Scenario("toy", "C2.4", "a toy", fails, in_python=True)
+    assert play(only, desk(tmp_path, "cpp"))["verdict"] == "not offered"
+    assert play(only, desk(tmp_path, "ref"))["verdict"] == "departed"
+
+
+def test_an_error_of_another_language_is_known_by_its_words(tmp_path: Path) -> None:
+    ours, theirs = desk(tmp_path, "ref"), desk(tmp_path, "ts")
+    assert ours.is_error_of_fail(KeyError("lost"), "lost")
+    assert not ours.is_error_of_fail(ValueError("lost"), "lost")
+    assert theirs.is_error_of_fail(ValueError("Error: lost"), "lost")
+    assert not theirs.is_error_of_fail(ValueError("Error: other"), "lost")
+    assert not theirs.is_error_of_fail(None, "lost")
 
 
 def test_a_quick_run_leaves_out_what_is_slow_unless_it_is_named() -> None:
     quick = {one.name for one in select_scenarios([], quick=True)}
     assert "worker-killed" not in quick
     assert "results" in quick
-    assert [one.name for one in select_scenarios(["worker-*"], quick=True)] == ["worker-killed"]
+    assert [one.name for one in select_scenarios(["worker-k*"], quick=True)] == ["worker-killed"]
 
 
 @pytest.mark.parametrize(
@@ -258,9 +374,13 @@ def test_text_of_a_party_is_shown_and_not_acted_upon() -> None:
     assert "it said \\x1b[2J" in page
 
 
-def desk(tmp_path: Path) -> Desk:
-    order = {
-        "client": "ref",
+def desk(tmp_path: Path, client: str = "ref") -> Desk:
+    order: dict[str, Any] = {
+        "client": client,
+        "scheduler": "ref",
+        "worker": client,
+        "adapter": [],
+        "storage": None,
         "all_scaler": False,
         "endpoint": "",
         "folder": str(tmp_path),
@@ -332,7 +452,7 @@ def test_the_proxy_makes_a_cancel_and_a_result_cross_and_keeps_order(stage: Stag
     stage.proxy.hold_cancel()
     stage.to_worker(Task(b"T1"), TaskCancel(b"T1"), Task(b"T2"))
     assert stage.arrived() == Task(b"T1")
-    assert stage.proxy.cancel_is_held.wait(HANG)
+    assert stage.proxy.is_held.wait(HANG)
     assert stage.worker.poll(0) == 0
     stage.to_scheduler(TaskResult(b"T1"))
     assert [stage.arrived(), stage.arrived()] == [TaskCancel(b"T1"), Task(b"T2")]

@@ -6,66 +6,34 @@ they fail. All cases: see the peer's README.md.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
+import peer_toolchains
 import pytest
 
 from rescind_conformance.adapter_subjects import adapter_by_command
 from rescind_conformance.runner import Plan, run_suite, select_cases
 
-PEER = Path(__file__).parents[1] / "peers" / "typescript"
-OLDEST_NODE = 20
-UNREACHABLE = re.compile("ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|ETIMEDOUT|ERR_SOCKET_TIMEOUT")
 HANG = 110.0
 """Seconds; only bounds how long a failing test takes."""
 
+pytestmark = pytest.mark.peers
+
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=PEER, capture_output=True, text=True, timeout=HANG, check=False)
-
-
-def cannot(reason: str) -> NoReturn:
-    """What the tests need is not here."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def install() -> None:
-    """What the lock file names is in node_modules; nothing is done where it is already."""
-    locked = hashlib.sha256((PEER / "package-lock.json").read_bytes()).hexdigest()
-    installed = PEER / "node_modules" / ".rescind-installed"
-    if installed.exists() and installed.read_text() == locked:
-        return
-    installing = run("npm", "ci", "--no-audit", "--no-fund")
-    if UNREACHABLE.search(installing.stderr):
-        cannot(f"the registry of npm cannot be reached: {installing.stderr.strip()[:500]}")
-    assert installing.returncode == 0, installing.stderr
-    installed.write_text(locked)
+    return peer_toolchains.run(command, peer_toolchains.TYPESCRIPT, HANG)
 
 
 @pytest.fixture(scope="module")
 def built() -> Path:
     """The compiled peer."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        cannot("the TypeScript peer needs Node.js and npm (Debian: nodejs, npm)")
-    version = run("node", "--version").stdout.strip()
-    if (found := re.match(r"v(\d+)", version)) is None or int(found[1]) < OLDEST_NODE:
-        cannot(f"the TypeScript peer needs Node.js {OLDEST_NODE}; this is {version}")
-    install()
-    building = run("npm", "run", "--silent", "build")
-    assert building.returncode == 0, building.stdout
-    return PEER / "build"
+    return peer_toolchains.built_typescript()
 
 
 @pytest.mark.usefixtures("built")

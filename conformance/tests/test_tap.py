@@ -123,7 +123,9 @@ def staged(*rules: tuple[Action, str], seed: int = 0, unread: bool = False) -> I
 
 def test_a_look_at_what_waits_spares_a_connection_that_is_being_made() -> None:
     with socket.create_server(("127.0.0.1", 0)) as scheduler:
-        near, far = (address_of(f"tcp://127.0.0.1:{port}", to_bind=not port) for port in (0, scheduler.getsockname()[1]))
+        near, far = (
+            address_of(f"tcp://127.0.0.1:{port}", to_bind=not port) for port in (0, scheduler.getsockname()[1])
+        )
         relay = Relay(near, far)
         with socket.create_connection(("127.0.0.1", int(relay.endpoint.rpartition(":")[2])), HANG) as peer:
             relay.run_soon(relay.look_again)  # the first turn accepts the peer, and then looks

@@ -49,7 +49,7 @@ def interop(
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Leave out the slow scenarios, and make the others smaller: two minutes.")
+        bool, typer.Option("--quick", help="Leave out the slow scenarios, and make the others smaller: three minutes.")
     ] = False,
     large_bytes: Annotated[
         int | None,

@@ -1,7 +1,4 @@
-"""The C++ peer: it builds without a warning, its own tests pass, and so does a part of the suite, under sanitizers.
-
-A step of its own in CI: `pytest -m peers`. The whole suite against it: its README.md.
-"""
+"""The C++ peer: it builds without a warning, its own tests pass, and so does the whole suite, under sanitizers."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from pathlib import Path
 import peer_toolchains
 import pytest
 
-SUITE_SECONDS = 120
+SUITE_SECONDS = 300
 
 pytestmark = pytest.mark.peers
 
@@ -34,26 +31,15 @@ def test_its_own_tests_pass(peer: Path) -> None:
     assert "100% tests passed" in run(["ctest", "--test-dir", str(peer), "--output-on-failure"])
 
 
-@pytest.mark.parametrize(
-    ("role", "tags"),
-    [
-        ("scheduler", ("crossing", "rebalancing", "malformed")),
-        ("client", ("asking", "callbacks", "malformed")),
-        ("worker", ("running", "leaving", "malformed")),
-    ],
-)
-def test_part_of_the_suite_passes_without_a_word_of_the_sanitizers(
-    peer: Path, tmp_path: Path, role: str, tags: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("role", ["scheduler", "client", "worker"])
+def test_the_suite_passes_without_a_word_of_the_sanitizers(peer: Path, tmp_path: Path, role: str) -> None:
     subject = {
         "scheduler": ["--command", f"{peer}/cpp-scheduler {{endpoint}} {SCHEDULER_OPTIONS}"],
         "client": ["--adapter", f"{peer}/cpp-client-adapter"],
         "worker": ["--adapter", f"{peer}/cpp-worker-adapter"],
     }[role]
     sanitizers = {f"{name}_OPTIONS": f"log_path={tmp_path}/sanitizer" for name in ("ASAN", "UBSAN")}
-    for tag in tags:
-        command = [sys.executable, "-m", "rescind", "conformance", role, *subject, "--tag", tag]
-        assert " pass" in run(command, sanitizers)
+    assert " pass" in run([sys.executable, "-m", "rescind", "conformance", role, *subject, "--jobs", "2"], sanitizers)
     assert [report.read_text() for report in tmp_path.iterdir()] == []
 
 

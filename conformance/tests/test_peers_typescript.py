@@ -1,7 +1,7 @@
-"""The TypeScript peer: it is built, its own tests pass, and the suite finds nothing in a part of its cases.
+"""The TypeScript peer: it is built, its own tests pass, and the suite finds nothing in any of its roles.
 
 Without Node.js 20 and npm, or where the registry of npm cannot be reached, these tests are skipped; in CI (CI=true)
-they fail. All cases: see the peer's README.md.
+they fail.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 from rescind_conformance.adapter_subjects import adapter_by_command
 from rescind_conformance.runner import Plan, run_suite, select_cases
 
-HANG = 110.0
+HANG = 300.0
 """Seconds; only bounds how long a failing test takes."""
 
 pytestmark = pytest.mark.peers
@@ -50,16 +50,10 @@ def test_its_own_tests_pass() -> None:
     assert int(passed[1]) > 150
 
 
-@pytest.mark.parametrize(
-    ("role", "pattern"),
-    [
-        *(("worker", pattern) for pattern in ("malformed.*", "queued.*", "running.*", "leaving.*")),
-        *(("client", pattern) for pattern in ("asking.*", "crossing.*", "graphs.*", "malformed.*")),
-    ],
-)
-def test_the_suite_finds_nothing(built: Path, role: str, pattern: str) -> None:
+@pytest.mark.parametrize("role", ["client", "worker"])
+def test_the_suite_finds_nothing(built: Path, role: str) -> None:
     command = shlex.join(["node", str(built / "adapter" / f"{role}.js")])
-    report = run_suite(lambda: adapter_by_command(role, command), select_cases(pattern, role=role), Plan(jobs=2))
+    report = run_suite(lambda: adapter_by_command(role, command), select_cases("*", role=role), Plan(jobs=2))
     assert report.unexpected == []
     assert report.exit_status == 0
 
@@ -88,18 +82,17 @@ def reference_scheduler() -> Iterator[str]:
         yield endpoint
 
 
-@pytest.mark.parametrize("pattern", ["crossing.*", "dispatched.*", "malformed.*", "ownership.*", "terminal.*"])
-def test_the_suite_finds_nothing_in_its_scheduler(own_scheduler: str, pattern: str) -> None:
-    suite = [sys.executable, "-m", "rescind", "conformance", "scheduler"]
+def test_the_suite_finds_nothing_in_its_scheduler(own_scheduler: str) -> None:
     played = subprocess.run(
-        [*suite, "--endpoint", own_scheduler, "--case", pattern],
+        [sys.executable, "-m", "rescind", "conformance", "scheduler", "--endpoint", own_scheduler],
         capture_output=True,
         text=True,
         timeout=HANG,
         check=False,
     )
     assert played.returncode == 0, played.stdout + played.stderr
-    assert re.search(r"[1-9]\d* pass", played.stdout), played.stdout
+    assert (passed := re.search(r"(\d+) pass", played.stdout)), played.stdout
+    assert int(passed[1]) >= 50  # requirements; the others need what it leaves out
 
 
 @pytest.mark.parametrize(("scheduler", "graphs"), [("reference_scheduler", True), ("own_scheduler", False)])

@@ -930,7 +930,8 @@ export class Task extends $.Struct {
     return $.utils.disown(this.funcObjectId);
   }
   /**
-* The id of the payload that holds the function. Opaque to schedulers.
+* The id of the payload that holds the function. Opaque to schedulers. OpenGRIS Scaler 2.9 raises at payload ids
+* that have other than 32 bytes, here and below.
 *
 */
   get funcObjectId(): $.Data {
@@ -1953,7 +1954,8 @@ export class WorkerHeartbeatEcho extends $.Struct {
 }
 export const ClientDisconnect_Type = {
   /**
-* From a client: it leaves; its tasks are cancelled and its payloads released. Not answered.
+* From a client: it leaves; its tasks are cancelled. Not answered. Whoever keeps payloads may release its: that is
+* not part of this protocol.
 * To a worker: its routing id is no longer accepted, since it had been declared lost. It ends all its tasks,
 * reports nothing of them, and comes back under a new routing id.
 * To a client: the same; it has no task any more.

@@ -101,6 +101,14 @@ def scheduler(
     advertised_object_storage_address: Annotated[
         str | None, typer.Option(help="Where clients and workers reach that server, if it is another address.")
     ] = None,
+    curve: Annotated[
+        Path | None,
+        typer.Option(
+            help="Encrypt, and admit only those whose keys are in this directory, which `rescind keys DIRECTORY` made: "
+            "DIRECTORY/scheduler.",
+            file_okay=False,
+        ),
+    ] = None,
     trace: Annotated[Path | None, typer.Option(help="Append every message to this file, a JSON object a line.")] = None,
     verbose: Verbose = False,
 ) -> None:
@@ -135,6 +143,7 @@ def scheduler(
             object_storage_address=object_storage_address,
             advertised_object_storage_address=advertised_object_storage_address,
             trace=stream,
+            curve=curve,
         )
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: serving.stop())
@@ -166,6 +175,14 @@ def worker(
     scheduler_timeout: Annotated[
         float, typer.Option(min=0.001, help="Seconds of silence after which the scheduler is lost.")
     ] = 60.0,
+    curve: Annotated[
+        Path | None,
+        typer.Option(
+            help="Encrypt, and speak to no other scheduler than the one whose key is in this directory, which "
+            "`rescind keys DIRECTORY --worker NAME` made: DIRECTORY/workers/NAME.",
+            file_okay=False,
+        ),
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Run tasks until SIGINT or SIGTERM, or until the scheduler says so.
@@ -181,7 +198,45 @@ def worker(
     _set_up_logging(verbose)
     settings = WorkerSettings(processes=processes, queue_size=queue_size, scheduler_timeout=scheduler_timeout)
     with _clear_errors():
-        Worker(endpoint, settings, name=name, heartbeat_interval=heartbeat_interval).run()
+        Worker(endpoint, settings, name=name, heartbeat_interval=heartbeat_interval, curve=curve).run()
+
+
+@app.command()
+def keys(
+    directory: Annotated[Path, typer.Argument(help="Where keys are; made if it is not there.", file_okay=False)],
+    client: Annotated[
+        list[str] | None, typer.Option(help="Make keys for the client NAME. May be repeated.", metavar="NAME")
+    ] = None,
+    worker: Annotated[
+        list[str] | None, typer.Option(help="Make keys for the worker NAME. May be repeated.", metavar="NAME")
+    ] = None,
+) -> None:
+    """Make keys (CURVE), with which connections are encrypted and no peer can pass for another.
+
+    One directory a party, which is all that it needs:
+
+    - DIRECTORY/scheduler is for `rescind scheduler --curve`. The keys in its `clients/` and `workers/` are admitted.
+    A running scheduler sees what is added or removed there; who is removed is cut off within seconds.
+
+    - DIRECTORY/clients/NAME is for `Client(..., curve="...")`.
+
+    - DIRECTORY/workers/NAME is for `rescind worker --curve`.
+
+    Move each to its machine, by a way that nobody reads along (`scp`), and keep no copy. Who would rather not have
+    a secret made by somebody else runs this command, too, and hands over only the public key that it puts into
+    `scheduler/clients/`, for that of the scheduler, `scheduler.key`. Nothing is ever overwritten. Without --client
+    and --worker: the scheduler's keys are made if there are none, and it is listed who is admitted.
+
+    Example: `rescind keys keys --client alice --worker rack1`
+    """
+    from rescind.curve import Role, make_keys, read_scheduler_keys
+
+    with _clear_errors():
+        peers = [(Role.CLIENT, name) for name in client or ()] + [(Role.WORKER, name) for name in worker or ()]
+        for made in make_keys(directory, peers):
+            typer.echo(f"made {made}")
+        for public, holder in read_scheduler_keys(directory / "scheduler").authorised().items():
+            typer.echo(f"admitted: {public.decode()} {holder.name}")
 
 
 @app.command()

@@ -10,11 +10,13 @@ import uuid
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from rescind import call_graph
 from rescind.chunk import chunks_of, run_chunk
 from rescind.client_session import ClientSession, SchedulerLost
+from rescind.curve import Role, read_peer_keys
 from rescind.future import ScalerFuture, deadline_of
 from rescind.messages import Task
 from rescind.peer_options import check_endpoint, check_name, check_seconds, check_times
@@ -46,15 +48,18 @@ class Client(concurrent.futures.Executor):
         scheduler_timeout: float = 60.0,
         connect_timeout: float = 10.0,
         stream_output: bool = False,
+        curve: Path | str | None = None,
     ) -> None:
         """Connect to the scheduler at `address`, a ZeroMQ endpoint such as `tcp://127.0.0.1:6378`.
 
         `name` becomes part of the routing id, for logs; by default it is the host's. Times are in
         seconds: between heartbeats (C12.1); of silence after which the scheduler is lost (C10.2); to wait
         here for its first answer. With `stream_output`, what tasks write to their standard output and standard
-        error is written to this process's, as it comes (S8.4). Raises `ConnectionError` without an answer,
-        `ValueError` for arguments that cannot be, `rescind.store.UnsupportedStorage` or `StorageNotFound` if
-        the payloads are where this client cannot reach them.
+        error is written to this process's, as it comes (S8.4). `curve`: the directory that `rescind keys` made for
+        this client; the connection is then encrypted, and made to no other scheduler than the one with the key
+        there. Raises `ConnectionError` without an answer or when keys stand in the way of the connection,
+        `rescind.curve.KeysUnusable`, `ValueError` for arguments that cannot be,
+        `rescind.store.UnsupportedStorage` or `StorageNotFound` if the payloads are where this client cannot reach them.
         """
         check_endpoint(address)
         name = socket.gethostname() if name is None else name
@@ -67,6 +72,7 @@ class Client(concurrent.futures.Executor):
             heartbeat_interval=heartbeat_interval,
             scheduler_timeout=scheduler_timeout,
             stream_output=stream_output,
+            keys=None if curve is None else read_peer_keys(curve, Role.CLIENT),
         )
         self._session.connect(connect_timeout)
         weakref.finalize(self, self._session.abandon).atexit = False

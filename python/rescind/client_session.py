@@ -21,6 +21,7 @@ from typing import Any
 
 from rescind.call_store import CallStore
 from rescind.client_machine import DeclaredLost, ShowLog, ShutdownAnswered, UseStorage
+from rescind.curve import PeerKeys
 from rescind.future import ScalerFuture
 from rescind.future_manager import ClientFutureManager, Notice
 from rescind.messages import (
@@ -62,6 +63,7 @@ class ClientSession:
         heartbeat_interval: float,
         scheduler_timeout: float,
         stream_output: bool = False,
+        keys: PeerKeys | None = None,
     ) -> None:
         """Prepare a connection; `connect` makes it. Times are in seconds. Raises `ValueError` for a bad address."""
         self.identity = f"Client|{name}|{uuid.uuid4().hex}".encode()
@@ -81,7 +83,12 @@ class ClientSession:
         self._deletions = SerialThread("rescind-store")
         self._expire_due = 0.0
         self.link = SchedulerLink(
-            address, self.identity, self, heartbeat_interval=heartbeat_interval, scheduler_timeout=scheduler_timeout
+            address,
+            self.identity,
+            self,
+            heartbeat_interval=heartbeat_interval,
+            scheduler_timeout=scheduler_timeout,
+            keys=keys,
         )
         self.manager = ClientFutureManager(
             self.link.send, payloads=self, run_callbacks=self._callbacks.post, notify=self._on_notice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 from rescind.messages import ObjectStorageAddress
@@ -21,6 +22,12 @@ def check_endpoint(endpoint: str, *, to_bind: bool = False) -> None:
     elif re.fullmatch(r"ipc://\S+", endpoint):
         return
     raise ValueError(f"{endpoint!r} is no endpoint: give one like tcp://127.0.0.1:6378 or ipc:///tmp/scheduler")
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Whether an endpoint that is bound, as ZeroMQ tells it, can be reached from this machine only."""
+    tcp = re.fullmatch(r"tcp://\[?([^\]%]+)(?:%[^\]]*)?\]?:\d+", endpoint)
+    return tcp is None or ipaddress.ip_address(tcp[1]).is_loopback
 
 
 def parse_storage_address(text: str) -> ObjectStorageAddress:

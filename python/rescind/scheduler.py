@@ -6,7 +6,9 @@ import logging
 import socket
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -14,10 +16,12 @@ import zmq
 from zmq.backend import Socket as BareSocket
 
 from rescind import wire
+from rescind.curve import read_scheduler_keys
+from rescind.curve_guard import ConnectionGuard
 from rescind.frame_shapes import Decoder
 from rescind.messages import Message, ObjectStorageAddress
 from rescind.payload_keeper import keep_payloads, look_after
-from rescind.peer_options import check_endpoint, check_seconds
+from rescind.peer_options import check_endpoint, check_seconds, is_loopback
 from rescind.scheduler_machine import (
     Closed,
     CloseExpired,
@@ -84,6 +88,7 @@ class Scheduler:
         object_storage_address: str | None = None,
         advertised_object_storage_address: str | None = None,
         trace: TextIO | None = None,
+        curve: Path | str | None = None,
     ) -> None:
         """Bind `endpoint` and open the store.
 
@@ -92,8 +97,10 @@ class Scheduler:
         serves. What is in the embedded store goes with the scheduler. `object_storage_address`: payloads are kept
         in Scaler's object storage server there instead, which clients and workers reach at
         `advertised_object_storage_address`, by default at the same one. `trace` receives every message as a JSON
-        line. Raises `ValueError` for an endpoint, addresses or times that cannot be, `EndpointInUse` when the
-        endpoint cannot be bound, `RunDirectoryUnusable`, `StorageNotFound`, `UnsupportedStorage`.
+        line. `curve`: the directory that `rescind keys` made for the scheduler; only the keys in it are admitted, and
+        a routing id belongs to the key that it came with (section 17). Raises `ValueError` for an endpoint, addresses
+        or times that cannot be, `EndpointInUse` when the endpoint cannot be bound, `KeysUnusable`,
+        `RunDirectoryUnusable`, `StorageNotFound`, `UnsupportedStorage`.
         """
         check_endpoint(endpoint, to_bind=True)
         settings = settings or SchedulerSettings()
@@ -108,12 +115,25 @@ class Scheduler:
         self._decoder = Decoder()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
+        self._guard: ConnectionGuard | None = None
+        self._receive: Callable[[], list[bytes]] = self._receive_frames
+        self._decode: Callable[[bytes], Message] = self._decoder.decode
+        # Not zmq.Socket's own: it looks at arguments that are not used here, for longer than it takes to send.
+        self._send: Callable[[bytes, int], object] = partial(BareSocket.send, self._socket)
         try:
+            if curve is not None:
+                self._use_keys(curve)
             self.endpoint = self._bind(endpoint)
             self._payloads = keep_payloads(run_directory, object_storage_address, advertised_object_storage_address)
         except (OSError, ValueError):
             self._context.destroy(linger=0)
             raise
+        if curve is None and not is_loopback(self.endpoint):
+            logger.warning(
+                "%s can be reached from other machines, and whoever reaches it can run code on every worker: make keys "
+                "with `rescind keys DIRECTORY` and serve with --curve, or bind to 127.0.0.1",
+                self.endpoint,
+            )
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
@@ -136,12 +156,16 @@ class Scheduler:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._wake_reader, zmq.POLLIN)
+        for each in self._guard.sockets if self._guard is not None else ():
+            poller.register(each, zmq.POLLIN)
         try:
             while not self._closed:
                 wait = self._milliseconds_to_next_timer()
                 ready = dict(poller.poll(wait))
                 if self._wake_reader.fileno() in ready:
                     self._on_wake()
+                if self._guard is not None:
+                    self._guard.turn(self._serves)
                 drained = self._socket not in ready or self._receive_batch()
                 self._run_timers(wait / 1000, drained=drained)
             self._write_event("closed")
@@ -154,6 +178,20 @@ class Scheduler:
             self._wake_writer.send(b"s")
         except (BlockingIOError, OSError):
             return  # enough wake-ups wait already, or it has stopped
+
+    def _use_keys(self, directory: Path | str) -> None:
+        """Have what is received and sent go through a guard; without one nothing of it costs anything."""
+        guard = ConnectionGuard(
+            self._socket,
+            read_scheduler_keys(directory),
+            lambda sender, reason: self._count_dropped(Dropped(sender, reason, b"")),
+        )
+        self._guard = guard
+        self._receive, self._send = guard.receive_frames, guard.send
+        self._decode = partial(guard.decode, decode=self._decoder.decode)
+
+    def _serves(self, routing_id: bytes) -> bool:
+        return routing_id in self._machine.clients or routing_id in self._machine.workers
 
     def _bind(self, endpoint: str) -> str:
         # A limit of ZeroMQ's own would close the offender's connection unseen: wire.decode counts instead.
@@ -213,14 +251,14 @@ class Scheduler:
             if number % _LOOK_EVERY == 1 and not self._may_receive():
                 return True
             try:
-                frames = self._receive_frames()
+                frames = self._receive()
             except zmq.Again:
                 return True
             sender = frames[0]
             try:
                 if len(frames) != 2:
                     raise wire.WireError("not one frame", f"{len(frames) - 1} frames in one message")
-                message = self._decoder.decode(frames[1])
+                message = self._decode(frames[1])
             except wire.WireError as error:
                 self._write_trace(_name(sender), "scheduler", None, str(error))
                 self._count_dropped(Dropped(sender, error.reason, b""))
@@ -280,9 +318,8 @@ class Scheduler:
         if self._trace is not None:
             self._write_trace("scheduler", _name(to), message or wire.decode(frame))
         try:
-            # Not zmq.Socket's own: they look at arguments that are not used here, for longer than it takes to send.
-            BareSocket.send(self._socket, to, _SEND_MORE)
-            BareSocket.send(self._socket, frame, zmq.NOBLOCK)
+            self._send(to, _SEND_MORE)
+            self._send(frame, zmq.NOBLOCK)
         except zmq.ZMQError as error:
             self._count_dropped(Dropped(to, f"cannot be sent: {error.strerror}", b""))
 
@@ -314,7 +351,11 @@ class Scheduler:
     def _release(self) -> None:
         if self.dropped:
             logger.warning("dropped in all: %s", dict(self.dropped))
+        if self._guard is not None:
+            self._guard.close()
         self._socket.close(linger=_FAREWELL_MILLISECONDS)
+        if self._guard is not None:
+            self._guard.end()
         self._context.term()
         self._wake_reader.close()
         self._wake_writer.close()

@@ -17,6 +17,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from rescind import wire
+from rescind.curve import HANDSHAKE_FAILURES, Handshakes, PeerKeys, Role
 from rescind.messages import ClientHeartbeat, ClientHeartbeatEcho, Message, Resource
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ _BATCH = 256
 """Messages sent, or received, between two looks at everything else."""
 _FAREWELL_MILLISECONDS = 1000
 """How long the good-bye may take to leave when the socket closes."""
-_MONITORED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+_MONITORED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | HANDSHAKE_FAILURES
 
 
 class LinkUser(Protocol):
@@ -48,11 +49,19 @@ class SchedulerLink:
     """One life of one connection (T4): it does not come back after it has dropped."""
 
     def __init__(
-        self, address: str, identity: bytes, user: LinkUser, *, heartbeat_interval: float, scheduler_timeout: float
+        self,
+        address: str,
+        identity: bytes,
+        user: LinkUser,
+        *,
+        heartbeat_interval: float,
+        scheduler_timeout: float,
+        keys: PeerKeys | None = None,
     ) -> None:
         """Prepare a connection to `address` under the routing id `identity`; `start` makes it.
 
-        Times are in seconds. Raises `ValueError` if ZeroMQ cannot make sense of the address.
+        Times are in seconds. `keys`: those of a client, for a scheduler that asks for some. Raises `ValueError` if
+        ZeroMQ cannot make sense of the address.
         """
         self.address = address
         self.connected = False
@@ -69,6 +78,9 @@ class SchedulerLink:
         self._socket.setsockopt(zmq.LINGER, 0)
         for option in (zmq.SNDHWM, zmq.RCVHWM):
             self._socket.setsockopt(option, 0)  # T6
+        if keys is not None:
+            keys.apply(self._socket)
+        self._handshakes = Handshakes(keys, Role.CLIENT)
         self._monitor = self._socket.get_monitor_socket(_MONITORED)
         try:
             self._socket.connect(address)
@@ -183,12 +195,13 @@ class SchedulerLink:
 
     def _watch_connection(self) -> None:
         while self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)["event"]
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self.connected = True
-            elif self.connected:
+            told = recv_monitor_message(self._monitor)
+            if self.connected:
                 # T4: messages may be gone, so that this life of the connection is over.
                 self._lost = self._lost or "the connection dropped"
+                continue
+            self.connected = told["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+            self._lost = self._lost or self._handshakes.on_event(told["event"], told["value"])
 
     def _receive_batch(self) -> bool:
         """Handle what has come; True if there may be more."""
@@ -216,9 +229,17 @@ class SchedulerLink:
             if callable(each):
                 each()
             elif isinstance(each, bytes):
-                self._socket.send(each, zmq.NOBLOCK)
+                self._send(each)
             else:
-                self._socket.send(wire.encode(each), zmq.NOBLOCK)
+                self._send(wire.encode(each))
+
+    def _send(self, frame: bytes) -> None:
+        try:
+            self._socket.send(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            # There is no queue: ZeroMQ has given the connection up, and has said why.
+            self._watch_connection()
+            self._lost = self._lost or "the connection cannot be made"
 
     def _beat(self) -> None:
         """Send a heartbeat if one is due (C12.1)."""
@@ -232,7 +253,7 @@ class SchedulerLink:
             latency_microseconds=min(int(self._latency * 1e6), 2**32 - 1),
             hostname=platform.node(),
         )
-        self._socket.send(wire.encode(beat), zmq.NOBLOCK)
+        self._send(wire.encode(beat))
 
     def _close_socket(self, linger: int) -> None:
         self._socket.disable_monitor()

@@ -12,12 +12,14 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from rescind import wire
+from rescind.curve import HANDSHAKE_FAILURES, HandshakeRefused, Handshakes, PeerKeys, Role, read_peer_keys
 from rescind.messages import Message, ObjectStorageAddress, Task, TaskResult, TaskResultType, WorkerHeartbeatEcho
 from rescind.payloads import result_object_id
 from rescind.peer_options import check_endpoint, check_name, check_times
@@ -68,11 +70,13 @@ class Worker:
         *,
         name: str = "worker",
         heartbeat_interval: float = 2.0,
+        curve: Path | str | None = None,
     ) -> None:
         """`endpoint` is the scheduler's; it may start later. `heartbeat_interval` is in seconds.
 
-        Raises `ValueError` for an endpoint, a `name` (which becomes part of the routing id), times or sizes
-        that cannot be.
+        `curve`: the directory that `rescind keys` made for this worker; its connections are then encrypted, and made
+        to no other scheduler than the one with the key there. Raises `ValueError` for an endpoint, a `name` (which
+        becomes part of the routing id), times or sizes that cannot be, and `KeysUnusable`.
         """
         settings = settings or WorkerSettings()
         check_endpoint(endpoint)
@@ -81,6 +85,7 @@ class Worker:
         if not (settings.processes >= 1 and 1 <= settings.queue_size <= _LARGEST_QUEUE):
             raise ValueError(f"processes must be 1 or more, and queue_size 1 to {_LARGEST_QUEUE:,}")
         self._endpoint = endpoint
+        self._keys = None if curve is None else read_peer_keys(curve, Role.WORKER)
         self._settings = settings
         self._name = name
         self._heartbeat_interval = heartbeat_interval
@@ -88,6 +93,7 @@ class Worker:
         """Messages that had no effect, by reason."""
         self.routing_id = b""
         """Of the present life; empty before the first."""
+        self._was_admitted = False
         self._stop_requested = threading.Event()
         self._wake_reader, self._wake_writer = socket.socketpair()
         for end in (self._wake_reader, self._wake_writer):
@@ -96,8 +102,9 @@ class Worker:
     def run(self) -> Farewell:
         """Serve until `stop`, a signal, or the scheduler's word; every process it started is gone when it returns.
 
-        To be called once. Returns why the last life ended. Raises `ValueError` if the endpoint is not one, and
-        `CannotStartProcesses`, after an orderly good-bye, if tasks cannot be run here.
+        To be called once. Returns why the last life ended. Raises `ValueError` if the endpoint is not one,
+        `HandshakeRefused` if keys stand in the way of the first connection (of a later one: it is logged, and tried
+        again), and `CannotStartProcesses`, after an orderly good-bye, if tasks cannot be run here.
         """
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         pool = ProcessPool(self._settings.processes, self._endpoint)
@@ -106,14 +113,23 @@ class Worker:
                 while True:
                     began = time.monotonic()
                     self.routing_id = f"Worker|{self._name}|{uuid.uuid4().hex}".encode()
-                    connection = _Connection(context, self._endpoint, self.routing_id)
+                    connection = _Connection(context, self._endpoint, self.routing_id, self._keys)
                     farewell = _Life(self, connection, pool).run()
+                    self._look_at(connection)
                     if farewell is Farewell.EXIT or not self._pause_until(began + self._heartbeat_interval):
                         return farewell
                     logger.info("the connection or the scheduler is lost: joining again")
             finally:
                 pool.close()
                 context.term()
+
+    def _look_at(self, ended: _Connection) -> None:
+        self._was_admitted = self._was_admitted or ended.made
+        if ended.refused is not None:
+            text = f"no connection to the scheduler at {self._endpoint}: {ended.refused}"
+            if not self._was_admitted:
+                raise HandshakeRefused(text)
+            logger.error("%s", text)
 
     def stop(self) -> None:
         """Leave in order: end what runs, say good-bye. Returns at once; `run` returns when it is done."""
@@ -184,16 +200,25 @@ class Worker:
 class _Connection:
     """One DEALER under one routing id, from its connecting to its end; it never comes back (T4)."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, routing_id: bytes) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, routing_id: bytes, keys: PeerKeys | None
+    ) -> None:
         self.lost = False
-        """Whether the connection was made and has dropped. Messages that came before can still be received."""
-        self._made = False
+        """Whether it was made and has dropped, or was refused. Messages that came before can still be received."""
+        self.made = False
+        self.refused: str | None = None
+        """Why it cannot be made, if keys stand in the way."""
+        self._handshakes = Handshakes(keys, Role.WORKER)
         self.socket = context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.IDENTITY, routing_id)
         self.socket.setsockopt(zmq.LINGER, 0)
         for option in (zmq.SNDHWM, zmq.RCVHWM):
             self.socket.setsockopt(option, 0)
-        self.monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        if keys is not None:
+            keys.apply(self.socket)
+        self.monitor = self.socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | HANDSHAKE_FAILURES
+        )
         try:
             self.socket.connect(endpoint)
         except zmq.ZMQError as error:
@@ -206,11 +231,13 @@ class _Connection:
         """Take in what has become of the connection."""
         with contextlib.suppress(zmq.Again):
             while not self.lost:
-                event = parse_monitor_message(self.monitor.recv_multipart(zmq.NOBLOCK))["event"]
-                if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                    self._made = True
-                elif self._made:
+                told = parse_monitor_message(self.monitor.recv_multipart(zmq.NOBLOCK))
+                if self.made:
                     self.lost = True
+                else:
+                    self.made = told["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+                    self.refused = self._handshakes.on_event(told["event"], told["value"])
+                    self.lost = self.refused is not None
 
     def received(self) -> Iterator[list[bytes]]:
         """A batch of the messages that have come, each as its frames; all of them once it is lost. Does not wait."""
@@ -223,14 +250,16 @@ class _Connection:
     def send(self, frame: bytes) -> None:
         """Send, without waiting; into the void if the connection is lost."""
         if not self.socket.closed:
-            self.socket.send(frame, zmq.NOBLOCK)
+            # Without a queue, because ZeroMQ has given the connection up, it says "again": `watch` hears why.
+            with contextlib.suppress(zmq.Again):
+                self.socket.send(frame, zmq.NOBLOCK)
 
     def close(self, *, orderly: bool) -> None:
         """Close; if `orderly`, and there is somebody to hear it, what was sent has a second to leave."""
         if not self.socket.closed:
             self.socket.disable_monitor()
             self.monitor.close(linger=0)
-            self.socket.close(linger=_FAREWELL_MILLISECONDS if orderly and self._made and not self.lost else 0)
+            self.socket.close(linger=_FAREWELL_MILLISECONDS if orderly and self.made and not self.lost else 0)
 
 
 class _Life:

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from rescind.curve import Role
 from rescind_conformance.adapter_subjects import SHIPPED
 from rescind_conformance.case import Case
 from rescind_conformance.command_line import (
@@ -70,6 +71,18 @@ SubjectName = Annotated[
 AdapterCommand = Annotated[
     str | None,
     typer.Option("--adapter", help="Test what is behind the adapter that this command starts.", show_default=False),
+]
+CurveClient = Annotated[
+    Path | None,
+    typer.Option(
+        help="With --endpoint, for a scheduler that uses CURVE: the directory of keys of the clients that are played, "
+        "as `rescind keys` makes it.",
+        show_default=False,
+        file_okay=False,
+    ),
+]
+CurveWorker = Annotated[
+    Path | None, typer.Option(help="The same for the workers.", show_default=False, file_okay=False)
 ]
 CaseGlob = Annotated[
     str | None, typer.Option("--case", help="Only the cases whose name matches this glob.", show_default=False)
@@ -141,6 +154,8 @@ def scheduler(
         ),
     ] = None,
     command: Annotated[str | None, typer.Option(help=COMMAND_HELP, show_default=False)] = None,
+    curve_client: CurveClient = None,
+    curve_worker: CurveWorker = None,
     case: CaseGlob = None,
     requirement: RequirementId = None,
     tag: Tag = None,
@@ -171,7 +186,7 @@ def scheduler(
 
     `rescind conformance scheduler --endpoint tcp://127.0.0.1:6378 --case 'crossing.*' --report report`
     """
-    opener = scheduler_opener(subject, endpoint, command)
+    opener = scheduler_opener(subject, endpoint, command, {Role.CLIENT: curve_client, Role.WORKER: curve_worker})
     if endpoint is not None:
         if jobs not in (None, 1):
             fail("one scheduler that runs already is tested with one case at a time: leave --jobs out")

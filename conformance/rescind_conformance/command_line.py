@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import typer
 
+from rescind.curve import Role
 from rescind_conformance.adapter_subjects import SHIPPED, adapter_by_command, shipped_adapter
 from rescind_conformance.commanded_profiles import ProfiledScheduler
 from rescind_conformance.known import KnownFailures, KnownFailuresError, load_known_failures
@@ -21,8 +22,16 @@ _SHIPPED_KNOWN_FAILURES = Path(__file__).parent / "known_failures"
 Opener = Callable[[], Subject]
 
 
-def scheduler_opener(subject: str | None, endpoint: str | None, command: str | None = None) -> Opener:
-    """Opens the scheduler that is meant."""
+def scheduler_opener(
+    subject: str | None,
+    endpoint: str | None,
+    command: str | None = None,
+    curve: Mapping[Role, Path | None] | None = None,
+) -> Opener:
+    """Opens the scheduler that is meant. `curve`: directories of keys for one that runs already."""
+    keys = {role: directory for role, directory in (curve or {}).items() if directory is not None}
+    if keys and (endpoint is None or len(keys) < len(Role)):
+        fail("--curve-client and --curve-worker go together, and with --endpoint: the suite plays both")
     if command is not None:
         if subject is not None or endpoint is not None:
             fail("give only one of --subject, --endpoint and --command")
@@ -32,7 +41,7 @@ def scheduler_opener(subject: str | None, endpoint: str | None, command: str | N
     if subject is None and endpoint is None:
         fail("give one of --subject and --endpoint. Example: --subject reference")
     if endpoint is not None:
-        return lambda: RunningEndpoint(endpoint)
+        return lambda: RunningEndpoint(endpoint, keys)
     assert subject is not None
     return SCHEDULERS[_known_subject(subject)]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import zmq
 
 from rescind import wire
+from rescind.curve import Role
 from rescind.messages import (
     Argument,
     CancelConfirmType,
@@ -74,6 +75,9 @@ class Peer:
     caused anywhere has arrived. What arrives waits in `inbox` until an expectation takes it.
     """
 
+    role: Role
+    """Whose keys it connects with, if the subject uses CURVE."""
+
     def __init__(self, world: World, name: str, routing_id: bytes, receive_queue: int = 0) -> None:
         self.world = world
         self.name = name
@@ -100,6 +104,8 @@ class Peer:
         for option, value in ((zmq.SNDHWM, 0), (zmq.RCVHWM, self._receive_queue), (zmq.LINGER, 0)):
             self.socket.setsockopt(option, value)
         self.socket.setsockopt(zmq.IDENTITY, self.routing_id)
+        if (keys := self.world.keys.get(self.role)) is not None:
+            keys.apply(self.socket)
         self.socket.connect(self.world.endpoint)
 
     @property
@@ -224,6 +230,8 @@ class Peer:
 class FakeClient(Peer):
     """A client that does as it is told."""
 
+    role = Role.CLIENT
+
     @property
     def echo_type(self) -> type[Message]:
         return ClientHeartbeatEcho
@@ -278,6 +286,8 @@ class FakeClient(Peer):
 
 class FakeWorker(Peer):
     """A worker that runs nothing and answers as it is told."""
+
+    role = Role.WORKER
 
     def __init__(self, world: World, name: str, routing_id: bytes, queue_size: int) -> None:
         self.queue_size = queue_size

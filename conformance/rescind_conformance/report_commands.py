@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from rescind.curve import Role
 from rescind_conformance.adapter import AdapterFault
 from rescind_conformance.case import Profile
 from rescind_conformance.command_line import Opener, adapter_opener, end_on_signals, fail, scheduler_opener
@@ -119,6 +120,9 @@ def _opener(
         subject, endpoint, adapter, machine = (
             chosen.get(f"--{name}") for name in ("subject", "endpoint", "adapter", "machine")
         )
+        curve = {role: Path(chosen[name]) for role in Role if (name := f"--curve-{role.value}") in chosen}
+        if curve and endpoint is not None:
+            return scheduler_opener(None, endpoint, None, curve)
         if (subject, endpoint, adapter, machine) == (None,) * 4:
             fail("the file names no subject that can be started: give --subject, --endpoint, --adapter or --machine")
     if machine is not None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import shlex
 import shutil
 import signal
 import socket
 import sys
 import tempfile
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -21,7 +23,9 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
+from rescind.curve import HANDSHAKE_FAILURES, Handshakes, KeysUnusable, PeerKeys, Role, read_peer_keys
 from rescind_conformance.case import LIMIT, SHORT_PROFILES, TIMEOUT, Profile
 from rescind_conformance.findings import Conversation, Findings
 from rescind_conformance.process import Process, SubjectUnavailable
@@ -81,17 +85,27 @@ class RunningEndpoint(Subject):
 
     role = "scheduler"
 
-    def __init__(self, endpoint: str) -> None:
-        """Raises `SubjectUnavailable` if that is no endpoint, or nobody accepts a connection there."""
-        _require_listener(endpoint)
+    def __init__(self, endpoint: str, curve: Mapping[Role, Path] | None = None) -> None:
+        """`curve`: the directories of keys of the clients and workers that are played, if it uses CURVE.
+
+        Raises `SubjectUnavailable` if that is no endpoint, keys cannot be used, or nobody accepts a connection there.
+        """
+        curve = curve or {}
+        try:
+            self._keys = {role: read_peer_keys(directory, role) for role, directory in curve.items()}
+        except KeysUnusable as error:
+            raise SubjectUnavailable(str(error)) from error
+        for role in self._keys or (Role.CLIENT,):
+            _require_listener(endpoint, role, self._keys.get(role))
         self.name = endpoint
-        self.replay_options = f"--endpoint {endpoint}"
+        options = [f"--curve-{role.value} {shlex.quote(str(directory))}" for role, directory in curve.items()]
+        self.replay_options = " ".join([f"--endpoint {endpoint}", *options])
         self._endpoint = endpoint
 
     def open(self, conversation: Conversation, profile: Profile, upcoming: Sequence[Profile]) -> World:
         if profile is not Profile.DEFAULT:
             raise ProfileUnavailable(f"a scheduler that runs already cannot be given the profile {profile.value!r}")
-        return World(conversation, _Attached(self._endpoint))
+        return World(conversation, _Attached(self._endpoint), self._keys)
 
     def leave(self, world: World) -> None:
         world.close(farewell=True)  # the next case meets the same scheduler
@@ -100,17 +114,27 @@ class RunningEndpoint(Subject):
         pass
 
 
-def _require_listener(endpoint: str) -> None:
+def _require_listener(endpoint: str, role: Role, keys: PeerKeys | None) -> None:
     """Connect once and say nothing. Raises `SubjectUnavailable`.
 
     Not with a heartbeat: a scheduler that is there and does not echo departs from the specification.
     """
+    handshakes = Handshakes(keys, role)
+    refused: str | None = None
     with zmq.Context() as context, context.socket(zmq.DEALER) as probe:
         probe.setsockopt(zmq.LINGER, 0)
-        monitor = probe.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        if keys is not None:
+            keys.apply(probe)
+        monitor = probe.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | HANDSHAKE_FAILURES)
         try:
             probe.connect(endpoint)
-            connected = monitor.poll(int(CONNECT_SECONDS * 1000))
+            until = time.monotonic() + CONNECT_SECONDS
+            connected = False
+            while not connected and refused is None and (left := until - time.monotonic()) > 0:
+                if monitor.poll(int(left * 1000) + 1):
+                    told = recv_monitor_message(monitor)
+                    connected = told["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+                    refused = handshakes.on_event(told["event"], told["value"])
         except (zmq.ZMQError, UnicodeEncodeError) as error:
             reason = zmq.strerror(error.errno or 0) if isinstance(error, zmq.ZMQError) else error.reason
             raise SubjectUnavailable(
@@ -118,6 +142,8 @@ def _require_listener(endpoint: str) -> None:
             ) from error
         finally:
             probe.disable_monitor()
+    if refused is not None:
+        raise SubjectUnavailable(f"no connection of a {role.value} to {endpoint}: {refused}")
     if not connected:
         raise SubjectUnavailable(
             f"no ZeroMQ connection to {endpoint} came about in {CONNECT_SECONDS:g} s: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -12,6 +12,7 @@ from typing import Protocol
 import zmq
 
 from rescind import wire
+from rescind.curve import PeerKeys, Role
 from rescind.messages import (
     Argument,
     ArgumentType,
@@ -86,8 +87,12 @@ class World(Findings):
     and no case sleeps. `deadline` (seconds) only bounds how long a missing echo is waited for.
     """
 
-    def __init__(self, conversation: Conversation, instance: Instance) -> None:
+    def __init__(
+        self, conversation: Conversation, instance: Instance, keys: Mapping[Role, PeerKeys] | None = None
+    ) -> None:
+        """`keys`: those that clients and workers connect with, if the subject uses CURVE."""
         super().__init__()
+        self.keys = keys or {}
         self.context = conversation.context
         self.endpoint = instance.endpoint
         self.stopping = False

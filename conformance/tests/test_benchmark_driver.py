@@ -20,7 +20,7 @@ from rescind.messages import (
     TaskResult,
     TaskResultType,
 )
-from rescind_conformance.benchmark.contestants import CONTESTANTS, Running, open_contestant
+from rescind_conformance.benchmark.contestants import CONTESTANTS, ON_REQUEST, Running, open_contestant
 from rescind_conformance.benchmark.driver import BenchmarkFailed
 from rescind_conformance.benchmark.forms import FrameForm, Recogniser
 from rescind_conformance.benchmark.rounds import Plan, measure_round
@@ -111,7 +111,7 @@ def test_a_scheduler_that_dies_is_told_with_its_last_words(tmp_path: Path) -> No
     assert not _players()
 
 
-@pytest.mark.parametrize("name", list(CONTESTANTS))
+@pytest.mark.parametrize("name", [*CONTESTANTS, *ON_REQUEST])
 def test_each_subject_is_measured(name: str, tmp_path: Path) -> None:
     contestant = open_contestant(name)
     try:

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-import zmq.auth
 from zmq.utils import z85
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_KEY_LINE = re.compile(r"""^\s*(public|secret)-key\s*=\s*["']?([^"'\s]+)""", re.MULTILINE)
 _SECRET, _PUBLIC = ".key_secret", ".key"
 _SCHEDULER = "scheduler"
 _FOR_OTHERS = 0o007
@@ -217,13 +217,16 @@ def _read_public(file: Path) -> bytes:
 
 
 def _read(file: Path) -> tuple[bytes, bytes | None]:
+    # Not by `zmq.auth`, which imports asyncio: that would double the time in which a worker starts.
     try:
-        public, secret = zmq.auth.load_certificate(file)
+        found = dict(_KEY_LINE.findall(file.read_text(encoding="utf-8")))
+        public, secret = found["public"].encode("ascii"), found.get("secret", "").encode("ascii") or None
         for key in (public, secret):
             if key is not None and (len(key) != 40 or len(z85.decode(key)) != 32):
                 raise ValueError(f"a key has 40 characters of Z85, not {len(key)}")
     except (OSError, ValueError, KeyError) as error:
-        raise KeysUnusable(f"{file} is no file of keys ({error}): make one with `rescind keys`") from error
+        what = "it has no public key" if isinstance(error, KeyError) else error
+        raise KeysUnusable(f"{file} is no file of keys ({what}): make one with `rescind keys`") from error
     return public, secret
 
 

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import zmq
 
 from rescind import wire
+from rescind.curve import Role
 from rescind.messages import (
     CancelConfirmType,
     ClientDisconnect,
@@ -82,7 +83,7 @@ class Client:
         """Heartbeats whose echo has not come yet."""
         self._beaten = time.monotonic()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = connect(self._context, endpoint, routing_id)
+        self._socket = connect(self._context, endpoint, Role.CLIENT, routing_id)
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
 

@@ -14,7 +14,9 @@ from typing import Protocol
 import zmq
 
 from rescind import wire
+from rescind.curve import Role, make_keys, read_peer_keys
 from rescind.messages import ClientHeartbeat
+from rescind_conformance.benchmark.player import KEYS_OF
 from rescind_conformance.case import Profile
 from rescind_conformance.peers import new_routing_id
 from rescind_conformance.process import SubjectUnavailable
@@ -46,12 +48,32 @@ class Reference(SchedulerSubject):
         self.version = version_of("rescind")
 
     def launch(self, profile: Profile, directory: Path, log: Path) -> StartedScheduler:
-        command = [
+        return StartedScheduler(self.command(directory), log, {"PYTHONUNBUFFERED": "1"}, _READY, _READY)
+
+    def command(self, directory: Path, *options: str) -> list[str]:
+        """What starts it."""
+        return [
             *(sys.executable, "-m", "rescind", "scheduler", "--endpoint", _ENDPOINT),
             *("--run-directory", str(directory), "--rebalance-interval", "0"),
             *("--worker-timeout", _LONG, "--client-timeout", _LONG, "--max-tasks-per-client", "10000000"),
+            *options,
         ]
-        return StartedScheduler(command, log, {"PYTHONUNBUFFERED": "1"}, _READY, _READY)
+
+
+class ReferenceWithKeys(Reference):
+    """The same with CURVE."""
+
+    name = "reference-curve"
+    replay_options = "--subject reference-curve"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys = self._directory / "keys"
+        make_keys(self.keys, [(role, KEYS_OF) for role in Role])
+
+    def launch(self, profile: Profile, directory: Path, log: Path) -> StartedScheduler:
+        started = self.command(directory, "--curve", str(self.keys / "scheduler"))
+        return StartedScheduler(started, log, {"PYTHONUNBUFFERED": "1"}, _READY, _READY)
 
 
 class Forwarder(SchedulerSubject):
@@ -70,7 +92,9 @@ CONTESTANTS: Mapping[str, type[SchedulerSubject]] = {
     OpengrisScaler.name: OpengrisScaler,
     Forwarder.name: Forwarder,
 }
-"""By the name that `--subject` takes."""
+"""Those that take part unless others are named, by the name that `--subject` takes."""
+ON_REQUEST: Mapping[str, type[SchedulerSubject]] = {ReferenceWithKeys.name: ReferenceWithKeys}
+"""The others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +108,8 @@ class Running:
     """From its launch until it answered a client; None if somebody else has started it."""
     last_words: Callable[[], str]
     """The end of its log if it has ended, otherwise nothing."""
+    keys: Path | None = None
+    """If it uses CURVE: where `rescind keys` made keys of both roles for `KEYS_OF`."""
 
 
 class Contestant(Protocol):
@@ -105,12 +131,13 @@ class Contestant(Protocol):
 
 
 class StartedContestant:
-    """One of `CONTESTANTS`: each block gets a fresh process."""
+    """One of `CONTESTANTS` or `ON_REQUEST`: each block gets a fresh process."""
 
     def __init__(self, subject: SchedulerSubject) -> None:
         self.name = subject.name
         self.version = subject.version
         self.holds_tasks = not isinstance(subject, Forwarder)
+        self._keys = subject.keys if isinstance(subject, ReferenceWithKeys) else None
         self._subject = subject
 
     @contextmanager
@@ -119,7 +146,7 @@ class StartedContestant:
         began = time.perf_counter()
         process = self._subject.acquire(Profile.DEFAULT, [])
         assert isinstance(process, StartedScheduler)  # none of these is forked
-        _await_echo(process.endpoint)
+        _await_echo(process.endpoint, self._keys)
         seconds = time.perf_counter() - began
 
         def last_words() -> str:
@@ -130,7 +157,7 @@ class StartedContestant:
             return process.log_tail() or "(it has written nothing)"
 
         try:
-            yield Running(process.endpoint, process.pid, seconds, last_words)
+            yield Running(process.endpoint, process.pid, seconds, last_words, self._keys)
         finally:
             self._subject.end(process)
 
@@ -160,11 +187,13 @@ class RunningContestant:
         """As `Contestant` says."""
 
 
-def _await_echo(endpoint: str) -> None:
+def _await_echo(endpoint: str, keys: Path | None) -> None:
     """Return when a client is served. Raises `SubjectUnavailable`."""
     with zmq.Context() as context, context.socket(zmq.DEALER) as client:
         client.setsockopt(zmq.LINGER, 0)
         client.setsockopt(zmq.IDENTITY, new_routing_id("Client", "first"))
+        if keys is not None:
+            read_peer_keys(keys / Role.CLIENT.folder / KEYS_OF, Role.CLIENT).apply(client)
         client.connect(endpoint)
         client.send(wire.encode(ClientHeartbeat()))
         if not client.poll(int(CONNECT_SECONDS * 1000)):
@@ -173,6 +202,7 @@ def _await_echo(endpoint: str) -> None:
 
 def open_contestant(name: str) -> StartedContestant:
     """The contestant of that name. Raises `SubjectUnavailable` if there is none, or it is not installed."""
-    if name not in CONTESTANTS:
-        raise SubjectUnavailable(f"unknown subject {name!r}; there are: {', '.join(CONTESTANTS)}")
-    return StartedContestant(CONTESTANTS[name]())
+    known = {**CONTESTANTS, **ON_REQUEST}
+    if name not in known:
+        raise SubjectUnavailable(f"unknown subject {name!r}; there are: {', '.join(known)}")
+    return StartedContestant(known[name]())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rescind_conformance.benchmark.contestants import Running
-from rescind_conformance.benchmark.player import SILENCE_SECONDS
+from rescind_conformance.benchmark.player import KEYS, SILENCE_SECONDS
 from rescind_conformance.benchmark.process_use import CpuTime, NotMeasurable, cpu_time
 from rescind_conformance.process import Process
 from rescind_conformance.subjects import signals_wait
@@ -26,13 +26,14 @@ class BenchmarkFailed(Exception):
 class Peer(Process):
     """A process of played peers. For one thread."""
 
-    def __init__(self, folder: Path, name: str, module: str, *arguments: str) -> None:
+    def __init__(self, folder: Path, name: str, module: str, *arguments: str, keys: Path | None = None) -> None:
         self.name = name
         command = [sys.executable, "-m", f"{_PACKAGE}.{module}", *arguments]
         self.frame_bytes = 0
         """Of a client: the length of each Task that it submits."""
         # What a client of Scaler's needs to know; the others do not look at it.
-        super().__init__(command, folder / f"{name}.log", {"SCALER_NETWORK_BACKEND": "zmq"}, piped=True)
+        environment = {"SCALER_NETWORK_BACKEND": "zmq", **({} if keys is None else {KEYS: str(keys)})}
+        super().__init__(command, folder / f"{name}.log", environment, piped=True)
 
     def ask(self, order: str, **arguments: Any) -> dict[str, Any]:
         """Give an order and wait for its answer. Raises `BenchmarkFailed`."""
@@ -78,8 +79,8 @@ class Peer(Process):
 class Cast:
     """The peers that play with one instance. Use as a context manager: it ends them all."""
 
-    def __init__(self, endpoint: str, folder: Path, silence: float = SILENCE_SECONDS) -> None:
-        self._endpoint = endpoint
+    def __init__(self, running: Running, folder: Path, silence: float = SILENCE_SECONDS) -> None:
+        self._running = running
         self._folder = folder
         self._silence = silence
         self._peers: list[Peer] = []
@@ -104,7 +105,7 @@ class Cast:
 
     def _add(self, name: str, module: str, *arguments: str) -> Peer:
         with signals_wait():
-            peer = Peer(self._folder, name, module, self._endpoint, *arguments)
+            peer = Peer(self._folder, name, module, self._running.endpoint, *arguments, keys=self._running.keys)
             self._peers.append(peer)
         peer.frame_bytes = peer.ask("ready").get("frame_bytes", 0)
         return peer
@@ -116,7 +117,7 @@ def playing(running: Running, folder: Path, silence: float = SILENCE_SECONDS) ->
 
     `folder` takes their logs. A failure in the block becomes one that quotes the scheduler, if that has ended.
     """
-    cast = Cast(running.endpoint, folder, silence)
+    cast = Cast(running, folder, silence)
     try:
         yield cast
         cast.leave()

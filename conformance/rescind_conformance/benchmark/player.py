@@ -11,17 +11,23 @@ import json
 import os
 import select
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import zmq
 
 from rescind import wire
+from rescind.curve import Role, read_peer_keys
 
 SILENCE_SECONDS = 60.0
 """How long the subject may say nothing while something is awaited. Only bounds a hang."""
 _FAREWELL_MILLISECONDS = 1000
 BATCH = 256
 """Messages received between two looks at everything else."""
+KEYS = "RESCIND_BENCHMARK_KEYS"
+"""The variable of the environment with the directory of keys, for a scheduler that uses CURVE."""
+KEYS_OF = "benchmark"
+"""The name of the peers whose keys are there."""
 _STANDARD_INPUT, _STANDARD_OUTPUT, _STANDARD_ERROR = 0, 1, 2
 
 
@@ -72,12 +78,14 @@ def serve(orders: Orders, handlers: Mapping[str, Callable[..., dict[str, Any]]])
         orders.answer(**fields)
 
 
-def connect(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, routing_id: bytes) -> zmq.Socket[bytes]:
-    """A DEALER of that routing id without limits to its queues (T1, T6)."""
+def connect(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, role: Role, routing_id: bytes) -> zmq.Socket[bytes]:
+    """A DEALER of that routing id without limits to its queues (T1, T6), with the keys of `role` if there are any."""
     dealer = context.socket(zmq.DEALER)
     for option in (zmq.SNDHWM, zmq.RCVHWM, zmq.LINGER):
         dealer.setsockopt(option, 0)
     dealer.setsockopt(zmq.IDENTITY, routing_id)
+    if (keys := os.environ.get(KEYS)) is not None:
+        read_peer_keys(Path(keys) / role.folder / KEYS_OF, role).apply(dealer)
     dealer.connect(endpoint)
     return dealer
 

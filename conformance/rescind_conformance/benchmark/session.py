@@ -13,7 +13,13 @@ import typer
 from rich.console import Console
 
 from rescind_conformance.benchmark.chart import NO_CHART, draw
-from rescind_conformance.benchmark.contestants import CONTESTANTS, Contestant, RunningContestant, open_contestant
+from rescind_conformance.benchmark.contestants import (
+    CONTESTANTS,
+    ON_REQUEST,
+    Contestant,
+    RunningContestant,
+    open_contestant,
+)
 from rescind_conformance.benchmark.driver import BenchmarkFailed
 from rescind_conformance.benchmark.figures import FILE as FIGURES
 from rescind_conformance.benchmark.figures import markdown
@@ -39,7 +45,8 @@ Subjects = Annotated[
     list[str] | None,
     typer.Option(
         "--subject",
-        help=f"{', '.join(CONTESTANTS)}; may be given again. Default: all. The first is compared to the others.",
+        help=f"{', '.join(CONTESTANTS)}, {', '.join(ON_REQUEST)}; may be given again. Default: all but the last. "
+        "The first is compared to the others.",
         show_default=False,
     ),
 ]

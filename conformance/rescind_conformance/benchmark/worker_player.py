@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import zmq
 
 from rescind import wire
+from rescind.curve import Role
 from rescind.messages import (
     CancelConfirmType,
     Message,
@@ -80,7 +81,7 @@ class Workers:
         self._poller.register(orders.descriptor, zmq.POLLIN)
         self._sockets = []
         for number in range(workers):
-            socket = connect(self._context, endpoint, new_routing_id("Worker", f"benchmark{number}"))
+            socket = connect(self._context, endpoint, Role.WORKER, new_routing_id("Worker", f"benchmark{number}"))
             self._poller.register(socket, zmq.POLLIN)
             self._sockets.append(socket)
         self._beaten = time.monotonic()

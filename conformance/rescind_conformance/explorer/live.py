@@ -117,7 +117,7 @@ class LiveSession:
             world = self._subject.open(self._conversation, Profile.DEFAULT, [])
             assert isinstance(world, World)
         else:
-            world = World(self._conversation, self._world.instance)
+            world = World(self._conversation, self._world.instance, self._world.keys)
         self._world = world
         self._recorder.begin(world.trace)
         return LivePeers(self.system.scenario, world)

@@ -175,6 +175,14 @@ def worker(
     scheduler_timeout: Annotated[
         float, typer.Option(min=0.001, help="Seconds of silence after which the scheduler is lost.")
     ] = 60.0,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE:NAME",
+            help="Run this function only, and read nothing but plain values from clients; may be repeated. "
+            "MODULE:* is all that MODULE itself defines without a leading underscore.",
+        ),
+    ] = None,
     curve: Annotated[
         Path | None,
         typer.Option(
@@ -188,9 +196,12 @@ def worker(
     """Run tasks until SIGINT or SIGTERM, or until the scheduler says so.
 
     Functions come from clients as pickles and run with this account's rights: connect only to a
-    scheduler whose clients you trust.
+    scheduler whose clients you trust, or say with --allow what they may run. Then arguments are numbers, text,
+    bytes, dates, and lists, tuples, dicts and sets of them; everything else fails the task, and runs nothing.
 
     Example: `rescind worker --processes 4`
+
+    Example: `rescind worker --allow math:sqrt --allow 'mytasks:*'`
     """
     from rescind.worker import Worker
     from rescind.worker_machine import WorkerSettings
@@ -198,7 +209,9 @@ def worker(
     _set_up_logging(verbose)
     settings = WorkerSettings(processes=processes, queue_size=queue_size, scheduler_timeout=scheduler_timeout)
     with _clear_errors():
-        Worker(endpoint, settings, name=name, heartbeat_interval=heartbeat_interval, curve=curve).run()
+        Worker(
+            endpoint, settings, name=name, heartbeat_interval=heartbeat_interval, curve=curve, allow=allow or ()
+        ).run()
 
 
 @app.command()

@@ -8,13 +8,20 @@ from __future__ import annotations
 import pickle
 import traceback
 import uuid
+from collections.abc import Callable
 from hashlib import blake2b, md5
 from typing import Any, Protocol
 
 import cloudpickle
 
+from rescind.allow_list import AllowList
 from rescind.messages import ObjectStorageAddress
-from rescind.store import ObjectStore, is_of_scaler
+from rescind.store import ObjectStore, UnsupportedStorage, is_of_scaler
+
+NO_ALLOW_LIST = (
+    "a worker with --allow cannot use Scaler's object storage, where each client's own code reads its payloads: "
+    "serve without --object-storage-address, or start the worker without --allow"
+)
 
 
 def function_object_id(owner: bytes, pickled: bytes) -> bytes:
@@ -114,6 +121,9 @@ class OwnersFormat(Protocol):
     def load(self, data: bytes) -> Any:
         """The value again. This runs code that the author of `data` chose. Raises whatever that raises."""
 
+    def load_function(self, data: bytes) -> Callable[..., Any]:
+        """As `load`, of a task's function."""
+
 
 class PayloadFormat(Protocol):
     """How values become bytes and the other way round."""
@@ -140,13 +150,40 @@ class OwnFormat:
         """See `load`."""
         return load(data)
 
+    def load_function(self, data: bytes) -> Callable[..., Any]:
+        """See `load`."""
+        function: Callable[..., Any] = load(data)
+        return function
+
     def dump_exception(self, error: BaseException) -> bytes:
         """See `dump_exception`."""
         return dump_exception(error)
 
 
-def format_of(address: ObjectStorageAddress, store: ObjectStore) -> PayloadFormat:
-    """The format of the payloads in `store`, which is at `address`."""
+class AllowedFormat(OwnFormat):
+    """The same format for a worker that does not trust its clients: what it reads runs nothing."""
+
+    def __init__(self, allowed: AllowList) -> None:
+        self._allowed = allowed
+
+    def load(self, data: bytes) -> Any:
+        """See `AllowList.load`."""
+        return self._allowed.load(data)
+
+    def load_function(self, data: bytes) -> Callable[..., Any]:
+        """See `AllowList.load_function`."""
+        return self._allowed.load_function(data)
+
+
+def format_of(address: ObjectStorageAddress, store: ObjectStore, allowed: AllowList | None = None) -> PayloadFormat:
+    """The format of the payloads in `store`, which is at `address`; `allowed`: what may be run, if not everything.
+
+    Raises `UnsupportedStorage` for an allow-list and Scaler's storage.
+    """
+    if allowed is not None and is_of_scaler(address):
+        raise UnsupportedStorage(NO_ALLOW_LIST)
+    if allowed is not None:
+        return AllowedFormat(allowed)
     if not is_of_scaler(address):
         return OwnFormat()
     from rescind.scaler_payloads import ScalerFormat

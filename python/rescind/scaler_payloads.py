@@ -102,6 +102,8 @@ class _OfOwner:
     def load(self, data: bytes) -> Any:
         return self.serializer().deserialize(data)
 
+    load_function = load
+
 
 class Word(Enum):
     """What an ObjectInstruction says of its objects."""

@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -19,9 +19,10 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from rescind import wire
+from rescind.allow_list import AllowList
 from rescind.curve import HANDSHAKE_FAILURES, HandshakeRefused, Handshakes, PeerKeys, Role, read_peer_keys
 from rescind.messages import Message, ObjectStorageAddress, Task, TaskResult, TaskResultType, WorkerHeartbeatEcho
-from rescind.payloads import result_object_id
+from rescind.payloads import NO_ALLOW_LIST, result_object_id
 from rescind.peer_options import check_endpoint, check_name, check_times
 from rescind.store import ObjectStore, StorageNotFound, UnsupportedStorage, is_of_scaler, open_store
 from rescind.worker_machine import (
@@ -71,12 +72,14 @@ class Worker:
         name: str = "worker",
         heartbeat_interval: float = 2.0,
         curve: Path | str | None = None,
+        allow: Sequence[str] = (),
     ) -> None:
         """`endpoint` is the scheduler's; it may start later. `heartbeat_interval` is in seconds.
 
         `curve`: the directory that `rescind keys` made for this worker; its connections are then encrypted, and made
-        to no other scheduler than the one with the key there. Raises `ValueError` for an endpoint, a `name` (which
-        becomes part of the routing id), times or sizes that cannot be, and `KeysUnusable`.
+        to no other scheduler than the one with the key there. `allow`: entries of an `AllowList`; tasks then run
+        nothing else, and nothing is unpickled but plain values. Raises `ValueError` for an endpoint, a `name` (which
+        becomes part of the routing id), times, sizes or entries that cannot be, and `KeysUnusable`.
         """
         settings = settings or WorkerSettings()
         check_endpoint(endpoint)
@@ -86,6 +89,7 @@ class Worker:
             raise ValueError(f"processes must be 1 or more, and queue_size 1 to {_LARGEST_QUEUE:,}")
         self._endpoint = endpoint
         self._keys = None if curve is None else read_peer_keys(curve, Role.WORKER)
+        self._allowed = AllowList(allow) if allow else None
         self._settings = settings
         self._name = name
         self._heartbeat_interval = heartbeat_interval
@@ -107,7 +111,7 @@ class Worker:
         again), and `CannotStartProcesses`, after an orderly good-bye, if tasks cannot be run here.
         """
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        pool = ProcessPool(self._settings.processes, self._endpoint)
+        pool = ProcessPool(self._settings.processes, self._endpoint, self._allowed)
         with self._signals():
             try:
                 while True:
@@ -154,6 +158,11 @@ class Worker:
     def heartbeat_interval(self) -> float:
         """Seconds."""
         return self._heartbeat_interval
+
+    @property
+    def restricted(self) -> bool:
+        """Whether it has an allow-list."""
+        return self._allowed is not None
 
     @property
     def stop_requested(self) -> bool:
@@ -397,6 +406,8 @@ class _Life:
         if former is not None:
             former.close()
         try:
+            if self._worker.restricted and is_of_scaler(address):
+                raise UnsupportedStorage(NO_ALLOW_LIST)
             self._store = open_store(address, remembers=False)
             if is_of_scaler(address):
                 self._pool.import_scaler()

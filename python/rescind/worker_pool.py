@@ -19,6 +19,7 @@ import sys
 import time
 from dataclasses import dataclass
 
+from rescind.allow_list import AllowList
 from rescind.message_pipe import MessagePipe
 from rescind.messages import ObjectStorageAddress, ProcessorStatus, Task
 from rescind.worker_machine import Finished, ProcessEnded, Wrote
@@ -28,8 +29,9 @@ from rescind.worker_vitals import CpuMeter
 logger = logging.getLogger(__name__)
 
 _SERVER = (
-    "import sys, json; sys.path[:] = json.loads(sys.argv[2]); control = int(sys.argv[1]); del sys.argv[1:]; "
-    "from rescind.worker_process import serve; serve(control)"
+    "import sys, json; sys.path[:] = json.loads(sys.argv[2]); control = int(sys.argv[1]); "
+    "allowed = json.loads(sys.argv[3]); del sys.argv[1:]; "
+    "from rescind.worker_process import serve; serve(control, allowed)"
 )
 _FAILED_STARTS = 5
 """Processes in a row that ended before they were ready: it will not get better by itself."""
@@ -65,9 +67,10 @@ class ProcessPool:
     `fileno()` becomes readable when `collect` has something to do.
     """
 
-    def __init__(self, processes: int, scheduler: str = "") -> None:
-        """`scheduler` is the endpoint that tasks are told to be running for."""
+    def __init__(self, processes: int, scheduler: str = "", allowed: AllowList | None = None) -> None:
+        """`scheduler` is the endpoint that tasks are told to be running for; `allowed`: what they may run."""
         self._scheduler = scheduler
+        self._allowed = None if allowed is None else allowed.entries
         self._selector = selectors.DefaultSelector()
         self._processes = processes
         self._slots = [_Slot() for _ in range(processes)]
@@ -221,6 +224,7 @@ class ProcessPool:
                         _SERVER,
                         str(theirs.fileno()),
                         json.dumps([entry for entry in sys.path if isinstance(entry, str)]),
+                        json.dumps(self._allowed),
                     ],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],

@@ -29,15 +29,16 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
+from rescind.allow_list import AllowList
 from rescind.messages import Argument, ArgumentType, ObjectStorageAddress, Task, TaskLogType, TaskResultType
-from rescind.payloads import OwnFormat, PayloadFormat, format_of
+from rescind.payloads import OwnersFormat, OwnFormat, PayloadFormat, format_of
 from rescind.store import ObjectStore, StorageNotFound, UnsupportedStorage, is_of_scaler, open_store
 from rescind.task_flags import read_flags, running_with
 from rescind.task_output import sent_line_by_line
@@ -91,9 +92,10 @@ class TaskWrote:
     content: str
 
 
-def serve(control_descriptor: int) -> None:
+def serve(control_descriptor: int, allowed: Sequence[str] | None = None) -> None:
     """The server: forks a guard for each message with two descriptors (lifeline, tasks), until the worker is gone.
 
+    `allowed`: what tasks may run, if not everything (`AllowList`).
     At the message `IMPORT_SCALER` it imports what those need who find payloads in Scaler's storage. Returns when
     every guard has ended.
     """
@@ -115,7 +117,7 @@ def serve(control_descriptor: int) -> None:
             gc.freeze()
             continue
         if os.fork() == 0:
-            _never_return(_guard, control, *descriptors)
+            _never_return(_guard, control, *descriptors, allowed)
         for descriptor in descriptors:
             os.close(descriptor)
     with contextlib.suppress(ChildProcessError):
@@ -134,7 +136,7 @@ def _never_return(body: Callable[..., None], *arguments: Any) -> NoReturn:
         os._exit(status)
 
 
-def _guard(control: socket.socket, lifeline: int, tasks: int) -> None:
+def _guard(control: socket.socket, lifeline: int, tasks: int, allowed: Sequence[str] | None) -> None:
     control.close()
     os.setsid()  # Ctrl-C in the worker's terminal is for the worker
     _name_process("rescind-guard")
@@ -149,7 +151,7 @@ def _guard(control: socket.socket, lifeline: int, tasks: int) -> None:
     if runner == 0:
         for descriptor in (lifeline, woken, wake):
             os.close(descriptor)
-        _never_return(_runner, guard, tasks)
+        _never_return(_runner, guard, tasks, allowed)
     os.close(tasks)
     ended = False
     while not ended:
@@ -206,7 +208,7 @@ def _parent(entry: Path) -> int:
         return 0
 
 
-def _runner(guard: int, tasks: int) -> None:
+def _runner(guard: int, tasks: int, allowed: Sequence[str] | None) -> None:
     os.setsid()
     _name_process("rescind-task")
     signal.set_wakeup_fd(-1)
@@ -219,7 +221,7 @@ def _runner(guard: int, tasks: int) -> None:
             stream.reconfigure(line_buffering=True)  # a task that is ended loses no line
     connection = Connection(tasks)
     connection.send_bytes(pickle.dumps(Ready(os.getpid())))
-    open_here = _OpenStore()
+    open_here = _OpenStore(None if allowed is None else AllowList(allowed))
     while True:
         try:
             order = pickle.loads(connection.recv_bytes())
@@ -256,7 +258,8 @@ def _tell_written(connection: Connection, task_id: bytes, log_type: TaskLogType,
 class _OpenStore:
     """The store that the runner has open, for as long as the worker's life lasts."""
 
-    def __init__(self) -> None:
+    def __init__(self, allowed: AllowList | None) -> None:
+        self._allowed = allowed
         self._open: tuple[ObjectStore, PayloadFormat] | None = None
         self._key: tuple[ObjectStorageAddress, bytes] | None = None
 
@@ -269,7 +272,7 @@ class _OpenStore:
                 former.close()
             # Nobody releases an owner here: what the process stores need not be remembered.
             store = open_store(order.storage, remembers=False)
-            self._open, self._key = (store, format_of(order.storage, store)), key
+            self._open, self._key = (store, format_of(order.storage, store, self._allowed)), key
         return self._open
 
 
@@ -290,7 +293,7 @@ def run_task(store: ObjectStore, task: Task, result_id: bytes, payloads: Payload
     owner = payloads.of(task.source)
     dump, dump_exception = owner.dump, payloads.dump_exception
     try:
-        value = _call(store, task, owner.load)
+        value = _call(store, task, owner)
         if os.getpid() != runner:
             _end_fork(None)
         store.put(task.source, result_id, dump(value))
@@ -319,11 +322,10 @@ def _end_fork(error: BaseException | None) -> NoReturn:
     os._exit(status & 0xFF)
 
 
-def _call(store: ObjectStore, task: Task, load: Callable[[bytes], Any]) -> Any:
-    _read = functools.partial(_read_object, load=load)
-    function = _read(store, task.func_object_id, "function")
+def _call(store: ObjectStore, task: Task, owner: OwnersFormat) -> Any:
+    function = _read_object(store, task.func_object_id, "function", owner.load_function)
     arguments = [
-        _read(store, _object_of(argument, position), f"argument {position}")
+        _read_object(store, _object_of(argument, position), f"argument {position}", owner.load)
         for position, argument in enumerate(task.function_args)
     ]
     return function(*arguments)

@@ -334,3 +334,24 @@ def test_what_has_arrived_shows_that_its_sender_lives(tmp_path: Path) -> None:
         for peer in peers:
             peer.socket.close()
         context.term()
+
+
+@pytest.mark.parametrize(
+    ("directory", "mode"), [(None, 0o600), (0o700, 0o600), (0o755, 0o600), (0o770, 0o660), (0o777, 0o660)]
+)
+def test_the_store_is_read_by_its_account_and_by_a_group_that_shares_the_directory(
+    tmp_path: Path, directory: int | None, mode: int
+) -> None:
+    place = tmp_path / "run"
+    if directory is not None:
+        place.mkdir()
+        place.chmod(directory)
+    scheduler = Scheduler(run_directory=place, grace=0.0)
+    store = SqliteStore(place / "objects.sqlite", create=False)
+    store.put(b"C1", b"id", b"data")
+    files = {each.name: each.stat().st_mode & 0o777 for each in place.glob("objects.sqlite*")}
+    assert files == dict.fromkeys(("objects.sqlite", "objects.sqlite-wal", "objects.sqlite-shm"), mode)
+    assert place.stat().st_mode & 0o777 == (0o700 if directory is None else directory)
+    store.close()
+    scheduler.stop()
+    scheduler.run()

@@ -171,6 +171,33 @@ def test_frames_pass_as_they_are() -> None:
         assert len(notes) == (0 if unread else 2 * len(odd))
 
 
+def test_a_connection_with_keys_passes_unread_and_that_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with staged((Action.DROP, "Task")) as stage:
+        scheduler_key, scheduler_secret = zmq.curve_keypair()
+        secret_scheduler = stage.socket(zmq.ROUTER)
+        secret_scheduler.curve_server = True
+        secret_scheduler.curve_publickey, secret_scheduler.curve_secretkey = scheduler_key, scheduler_secret
+        port = secret_scheduler.bind_to_random_port("tcp://127.0.0.1")
+        near, far = address_of("tcp://127.0.0.1:0", to_bind=True), address_of(f"tcp://127.0.0.1:{port}")
+        relay = Relay(near, far, stage.session)
+        thread = threading.Thread(target=relay.run)
+        thread.start()
+        try:
+            client = stage.socket(zmq.DEALER)
+            client.setsockopt(zmq.IDENTITY, b"C1")
+            client.curve_publickey, client.curve_secretkey = zmq.curve_keypair()
+            client.curve_serverkey = scheduler_key
+            client.connect(relay.endpoint)
+            for message in (Task(b"T1"), TaskCancel(b"T1")):
+                client.send(wire.encode(message))
+                assert secret_scheduler.recv_multipart() == [b"C1", wire.encode(message)]
+        finally:
+            relay.stop()
+            thread.join(HANG)
+        assert caplog.text.count("is encrypted (CURVE): it is passed on, and neither shown") == 1
+        assert stage.heard.records == []
+
+
 def test_what_is_shown() -> None:
     with staged((Action.DROP, "TaskResult:1")) as stage:
         worker = stage.join(W1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import logging
 import selectors
 import socket
 import time
@@ -19,6 +20,8 @@ from typing import Protocol
 
 from rescind_conformance.tap.addresses import Address
 from rescind_conformance.tap.zmtp import Framing, Piece
+
+logger = logging.getLogger(__name__)
 
 _READ_BYTES = 256 * 1024
 _MOST_WAITING = 64 * 1024 * 1024
@@ -118,6 +121,7 @@ class _Connection:
     """Whether the scheduler has taken it."""
     by_scheduler: bool = False
     closed: bool = False
+    told_encrypted: bool = False
 
 
 class Relay:
@@ -281,6 +285,13 @@ class Relay:
         else:
             for piece in lane.framing.feed(data):
                 self._take(connection, lane, piece, self._watcher)
+            if lane.to_scheduler and lane.framing.encrypted_by and not connection.told_encrypted:
+                connection.told_encrypted = True
+                logger.warning(
+                    "connection %d is encrypted (%s): it is passed on, and neither shown, nor judged, nor disturbed",
+                    connection.peer.number,
+                    lane.framing.encrypted_by,
+                )
             self._flush(connection, lane)
 
     def _take(self, connection: _Connection, lane: _Lane, piece: Piece, watcher: Watcher) -> None:

@@ -12,6 +12,8 @@ GREETING_BYTES = 64
 LONGEST_FRAME = 16 * 1024 * 1024
 """Bytes. A longer frame is not collected: from there on the direction is passed on unread."""
 
+_MECHANISM = slice(12, 32)
+"""Where the greeting names it, padded with zeros; NULL is none."""
 _MORE, _LONG, _COMMAND = 1, 2, 4
 
 
@@ -31,7 +33,9 @@ class Framing:
 
     def __init__(self) -> None:
         self.unread = False
-        """Whether this is not ZMTP 3, or too long to be collected: then everything passes as it comes."""
+        """Whether this is not ZMTP 3, or encrypted, or too long to be collected: then everything passes as it comes."""
+        self.encrypted_by = ""
+        """The mechanism, of a connection that is encrypted."""
         self._greeting = b""
         self._buffer = bytearray()
         self._whole = 0
@@ -45,7 +49,10 @@ class Framing:
             part = data[: GREETING_BYTES - len(self._greeting)]
             data = data[len(part) :]
             self._greeting += part
-            self.unread = not _is_zmtp_3(self._greeting)
+            if _is_zmtp_3(self._greeting) and len(self._greeting) >= _MECHANISM.stop:
+                name = self._greeting[_MECHANISM].rstrip(b"\0")
+                self.encrypted_by = "" if name == b"NULL" else name.decode("ascii", "replace")
+            self.unread = not _is_zmtp_3(self._greeting) or bool(self.encrypted_by)
             yield Piece(part)
         if not self.unread:
             self._buffer += data

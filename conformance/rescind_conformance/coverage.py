@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+_KEYS = dict.fromkeys(
+    (f"K{number}" for number in range(1, 8)),
+    "the suite has the keys that it is given, and must not have those that are to be refused",
+)
 _SCHEDULER: Mapping[str, str] = {
+    **_KEYS,
     "T1": "every case uses it: without a ROUTER that keeps routing ids apart, no message arrives",
     "T4": "binds clients and workers",
     "S12.17": "what becomes of payloads is not in a scheduler's messages",
@@ -15,6 +20,7 @@ _SCHEDULER: Mapping[str, str] = {
 }
 
 _CLIENT: Mapping[str, str] = {
+    **_KEYS,
     "T5": "binds schedulers",
     "T6": "an option of the subject's own sockets; its effect shows only beyond any bounded number of messages",
     "E1": "binds those who change the schema",
@@ -22,6 +28,7 @@ _CLIENT: Mapping[str, str] = {
 }
 
 _WORKER: Mapping[str, str] = {
+    **_KEYS,
     "T5": "binds schedulers",
     "T6": "an option of the subject's own sockets; its effect shows only beyond any bounded number of messages",
     "E1": "binds those who change the schema",

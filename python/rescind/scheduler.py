@@ -98,7 +98,7 @@ class Scheduler:
         in Scaler's object storage server there instead, which clients and workers reach at
         `advertised_object_storage_address`, by default at the same one. `trace` receives every message as a JSON
         line. `curve`: the directory that `rescind keys` made for the scheduler; only the keys in it are admitted, and
-        a routing id belongs to the key that it came with (section 17). Raises `ValueError` for an endpoint, addresses
+        a routing id belongs to the key that it came with (K1, K2). Raises `ValueError` for an endpoint, addresses
         or times that cannot be, `EndpointInUse` when the endpoint cannot be bound, `KeysUnusable`,
         `RunDirectoryUnusable`, `StorageNotFound`, `UnsupportedStorage`.
         """

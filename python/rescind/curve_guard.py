@@ -12,7 +12,7 @@ import errno
 import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import cast
 
@@ -120,15 +120,15 @@ class ConnectionGuard:
         """To poll for reading; `turn` reads them."""
         return self._handler, self._monitor
 
-    def turn(self, serves: Callable[[bytes], bool]) -> None:
-        """Do what is due; `serves` says of a routing id whether its peer is registered. Does not wait."""
-        self._watch()
-        for _ in range(_BATCH):
-            try:
-                request = self._handler.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            self._handler.send_multipart(self._answer(request))
+    def turn(self, ready: Container[object], serves: Callable[[bytes], bool]) -> None:
+        """Do what is due. Does not wait.
+
+        `ready`: which `sockets` can be read; `serves` says of a routing id whether its peer is registered.
+        """
+        if self._monitor in ready:
+            self._watch()
+        if self._handler in ready:
+            self._admit()
         if (now := time.monotonic()) >= self._look_due:
             self._look_due = now + _LOOK_SECONDS
             self._look_for_keys()
@@ -147,10 +147,13 @@ class ConnectionGuard:
     def decode(self, payload: bytes, decode: Callable[[bytes], Message]) -> Message:
         """The message that was received last. Raises `wire.WireError` for one that is to be dropped."""
         assert self._frame is not None
-        user_id = self._frame.get(_USER_ID)
+        try:
+            user_id = str(self._frame.get(_USER_ID))
+        except zmq.ZMQError as error:
+            raise wire.WireError("no key", "ZeroMQ does not say whose connection it is") from error
         binding = self._bindings.get(self._sender)
         if binding is None or binding.user_id != user_id:
-            binding = self._bind(self._sender, cast("str", user_id), self._frame, binding)
+            binding = self._bind(self._sender, user_id, self._frame, binding)
         message = decode(payload)
         if type(message) in binding.forbidden:
             raise wire.WireError(
@@ -172,6 +175,14 @@ class ConnectionGuard:
     def end(self) -> None:
         """Admit nobody any more; to be called after the ROUTER is closed."""
         self._handler.close(linger=0)
+
+    def _admit(self) -> None:
+        for _ in range(_BATCH):
+            try:
+                request = self._handler.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._handler.send_multipart(self._answer(request))
 
     def _answer(self, request: list[bytes]) -> list[bytes]:
         """What the handler says to ZeroMQ, which asks for each connection whether it is admitted (RFC 27)."""

@@ -165,7 +165,7 @@ class Scheduler:
                 if self._wake_reader.fileno() in ready:
                     self._on_wake()
                 if self._guard is not None:
-                    self._guard.turn(self._serves)
+                    self._guard.turn(ready, self._serves)
                 drained = self._socket not in ready or self._receive_batch()
                 self._run_timers(wait / 1000, drained=drained)
             self._write_event("closed")

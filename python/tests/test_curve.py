@@ -25,10 +25,13 @@ from rescind.curve import (
     read_peer_keys,
     read_scheduler_keys,
 )
+from rescind.curve_guard import ConnectionGuard
 from rescind.messages import (
     CancelConfirmType,
+    ClientDisconnect,
     ClientHeartbeat,
     ClientHeartbeatEcho,
+    DisconnectType,
     Message,
     Task,
     TaskCancel,
@@ -420,6 +423,70 @@ def test_one_key_may_have_both_roles(keys: Path, tmp_path: Path) -> None:
         assert not serving.dropped
     finally:
         serving.stop()
+
+
+def test_connections_come_and_go_and_those_that_stay_are_served(serving: Serving) -> None:
+    """Descriptors are used again: the end of one connection must not be taken for that of another."""
+    staying = [serving.client(b"stays %d" % number) for number in range(5)]
+    for number in range(100):
+        passing = serving.client(b"passes %d" % number)
+        assert passing.fence() == []
+        passing.socket.close(linger=0)
+        newcomer = serving.client(b"comes %d" % number)
+        assert newcomer.fence() == []
+        for each in staying:
+            assert each.fence() == []
+        if number % 2:
+            newcomer.socket.close(linger=0)
+        else:
+            staying = [*staying[1:], newcomer]
+    assert not serving.dropped
+
+
+def test_a_descriptor_that_is_used_again_is_another_connections(keys: Path) -> None:
+    """What has ended is read late here: after the first message of whoever got the descriptor."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    router = context.socket(zmq.ROUTER)
+    guard = ConnectionGuard(router, read_scheduler_keys(keys / "scheduler"), lambda _, reason: pytest.fail(reason))
+    port = router.bind_to_random_port("tcp://127.0.0.1")
+    handler, monitor = guard.sockets
+    alice = read_peer_keys(keys / "clients/alice", Role.CLIENT)
+    descriptors: list[int] = []
+    try:
+        for number in range(20):
+            name = b"C%d" % number
+            peer = Peer(context, f"tcp://127.0.0.1:{port}", name, alice)
+            peer.say(ClientHeartbeat())
+            assert handler.poll(HANG * 1000)
+            guard.turn([handler], lambda _: True)
+            assert router.poll(HANG * 1000)
+            frames = guard.receive_frames()
+            assert (frames[0], guard.decode(frames[1], wire.decode)) == (name, ClientHeartbeat())
+            guard.turn([monitor], lambda _: True)
+            assert name not in guard._severed
+            descriptors.append(guard._bindings[name].descriptor)
+            peer.socket.close(linger=0)
+            assert monitor.poll(HANG * 1000), "it has ended, and nobody has looked"
+    finally:
+        guard.close()
+        router.close(linger=0)
+        guard.end()
+        context.destroy(linger=0)
+    assert len(set(descriptors)) < len(descriptors), "some are used again"
+
+
+def test_nothing_is_kept_of_peers_that_have_gone(serving: Serving) -> None:
+    guard = serving.scheduler._guard
+    assert guard is not None
+    staying = serving.client(b"stays")
+    for number in range(20):
+        leaving = serving.client(b"leaves %d" % number)
+        assert leaving.fence() == []
+        leaving.say(ClientDisconnect(DisconnectType.DISCONNECT))
+        leaving.say(leaving.heartbeat)
+        assert wire.decode(leaving.socket.recv()) == ClientDisconnect(DisconnectType.DISCONNECT)
+        leaving.socket.close(linger=0)
+    until(lambda: (len(guard._bindings), len(guard._by_descriptor), len(guard._severed)) == (1, 1, 0), staying.fence)
 
 
 # Where nobody looks

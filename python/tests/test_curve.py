@@ -457,16 +457,16 @@ def test_a_descriptor_that_is_used_again_is_another_connections(keys: Path) -> N
             name = b"C%d" % number
             peer = Peer(context, f"tcp://127.0.0.1:{port}", name, alice)
             peer.say(ClientHeartbeat())
-            assert handler.poll(HANG * 1000)
+            assert handler.poll(int(HANG * 1000))
             guard.turn([handler], lambda _: True)
-            assert router.poll(HANG * 1000)
+            assert router.poll(int(HANG * 1000))
             frames = guard.receive_frames()
             assert (frames[0], guard.decode(frames[1], wire.decode)) == (name, ClientHeartbeat())
             guard.turn([monitor], lambda _: True)
             assert name not in guard._severed
             descriptors.append(guard._bindings[name].descriptor)
             peer.socket.close(linger=0)
-            assert monitor.poll(HANG * 1000), "it has ended, and nobody has looked"
+            assert monitor.poll(int(HANG * 1000)), "it has ended, and nobody has looked"
     finally:
         guard.close()
         router.close(linger=0)

@@ -1,12 +1,14 @@
 """States in one number each, so that a step is an addition.
 
-A packed state has, side by side, from its lowest bits on: calm (one bit; see `System.rest`), the number of each peer's
-configuration, that of the store, and that of the scheduler's state. What a step changes is the difference of two such
-numbers, and does not depend on the rest of the state.
+A packed state has, side by side, from its lowest bits on: calm (one bit; see `System.rest`), for each peer whether
+something is on its way to it (one bit), the number of each peer's configuration, that of the store, and that of the
+scheduler's state. What a step changes is the difference of two such numbers, and does not depend on the rest of the
+state.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rescind_conformance.explorer.configuration import Configurations, Move
@@ -15,6 +17,10 @@ State = tuple[int, ...]
 """Scheduler, store, calm, first peer, second peer..."""
 FIRST = 3
 """Where the first peer stands in a `State`."""
+PackedStep = tuple[int, int, int]
+"""The number of its label, what it adds to the packed state, and the number of what is wrong with it; 0 for nothing."""
+Ahead = tuple[list[PackedStep], bool]
+"""What can happen next, and whether nothing has to."""
 
 _PEER_BITS, _STORE_BITS = 20, 16
 MOST_CONFIGURATIONS, MOST_STORES = 2**_PEER_BITS, 2**_STORE_BITS
@@ -29,23 +35,36 @@ class Layout:
 
     def __init__(self, peers: int) -> None:
         """`peers`: how many there are."""
-        self.peers = tuple(1 + peer * _PEER_BITS for peer in range(peers))
-        self.store = 1 + peers * _PEER_BITS
+        first = 1 + peers
+        self.peers = tuple(first + peer * _PEER_BITS for peer in range(peers))
+        self.store = first + peers * _PEER_BITS
         self.scheduler = self.store + _STORE_BITS
         self.peers_mask = 2**self.store - 1
-        """Calm, and all peers."""
+        """Calm, and all that is of peers."""
+        self.waiting = 2**first - 1 - CALM
+        """The bits that say to which peers something is on its way."""
 
-    def pack(self, state: State) -> int:
-        """The state in one number."""
+    def first_waiting(self, waiting: int) -> int:
+        """Where the first peer stands to which something is on its way; 0: to none. `waiting`: these bits."""
+        return next((shift for peer, shift in enumerate(self.peers) if waiting >> 1 + peer & 1), 0)
+
+    def pack(self, state: State, waiting: Sequence[int] = ()) -> int:
+        """The state in one number. `waiting`: the peers to which something is on its way."""
         packed = state[0] << self.scheduler | state[1] << self.store | state[2]
         for shift, number in zip(self.peers, state[FIRST:], strict=True):
             packed |= number << shift
-        return packed
+        return packed | sum(1 << 1 + peer for peer in waiting)
 
     def unpack(self, packed: int) -> State:
         """The state that is packed so."""
         peers = (packed >> shift & PEER for shift in self.peers)
         return (packed >> self.scheduler, packed >> self.store & STORE, packed & CALM, *peers)
+
+    def between(self, configurations: Configurations, before: int, after: int) -> int:
+        """What it adds to a packed state that a peer goes from one configuration to another."""
+        former, latter = configurations.known[before], configurations.known[after]
+        waits = bool(latter.down) - bool(former.down)
+        return ((after - before) << self.peers[former.peer]) + (waits << 1 + former.peer)
 
 
 class Addend(NamedTuple):
@@ -59,30 +78,38 @@ class Addend(NamedTuple):
     """Both as in `Move`."""
 
 
-class Ahead:
+def at_once(moves: Sequence[Addend]) -> list[PackedStep] | None:
+    """The steps, if the store has nothing to do with any of them."""
+    return None if any(move.store for move in moves) else [(move.label, move.adds, move.found) for move in moves]
+
+
+class PeerAhead:
     """What can happen next to one peer; as `Moves`, but packed."""
 
-    __slots__ = ("all", "delivers", "idle", "must", "number", "quiet", "takes")
+    __slots__ = ("all", "delivered", "idle", "must", "number", "quiet", "takes")
 
-    def __init__(self, configurations: Configurations, number: int, shift: int) -> None:
-        """`shift`: where its number stands."""
-
+    def __init__(self, configurations: Configurations, number: int, layout: Layout) -> None:
         def addend(move: Move) -> Addend:
-            return Addend(move.label, (move.leads_to - number) << shift, move.store, move.found)
+            return Addend(move.label, layout.between(configurations, number, move.leads_to), move.store, move.found)
 
         moves = configurations.moves(number)
         self.number = number
         self.must = [addend(move) for move in moves.must]
         self.all = self.must + [addend(move) for move in moves.may]
-        self.takes = [(taking, (left - number) << shift) for taking, left in moves.offers]
-        self.delivers = moves.delivers
+        self.takes = [(taking, layout.between(configurations, number, left)) for taking, left in moves.offers]
         self.idle = moves.idle
         self.quiet = moves.quiet
+        self.delivered: list[Ahead | None] = [
+            None if (steps := at_once(chosen)) is None else (steps, False) for chosen in (self.all, self.must)
+        ]
+        """What there is to look at if something is on its way to it, by `calm`; None: that hangs on the store."""
 
 
 class PeersAhead(NamedTuple):
     """What can happen next while all peers stand as they do."""
 
+    steps: list[PackedStep] | None
+    """Their own steps; None: what they are hangs on the store."""
     moves: list[Addend]
     takes: list[tuple[int, int]]
     """What the scheduler can take, and what that adds to the packed state."""

@@ -26,10 +26,14 @@ from rescind_conformance.explorer.packed import (
     MOST_STORES,
     PEER,
     STORE,
+    Addend,
     Ahead,
     Layout,
+    PackedStep,
+    PeerAhead,
     PeersAhead,
     State,
+    at_once,
 )
 from rescind_conformance.explorer.payload_store import Store
 from rescind_conformance.explorer.raw_party import RawParty
@@ -39,9 +43,6 @@ from rescind_conformance.explorer.scheduler_party import SchedulerEnv, Scheduler
 from rescind_conformance.explorer.steps import SCHEDULER_NAME, Does, Effects, Item, Local, Step, StoreAction
 from rescind_conformance.explorer.worker_party import WorkerParty
 from rescind_conformance.judge.records import Violation
-
-PackedStep = tuple[int, int, int]
-"""As `Successor`, and its state is packed."""
 
 
 class Successor(NamedTuple):
@@ -59,8 +60,8 @@ class Reaction(NamedTuple):
     label: int
     adds: int
     """To the packed state, but for what it does to peers and to the store."""
-    appends: tuple[tuple[int, int], ...]
-    """Where a peer stands in a packed state, and the number of what is appended to its channel."""
+    appends: tuple[tuple[int, int, dict[int, int]], ...]
+    """Where a peer stands in a packed state, the number of what is appended to its channel, and what that adds."""
     store: int
     found: int
 
@@ -96,13 +97,17 @@ class System:
         )
         self.scheduler = self._make_scheduler(scenario, cast, judges)
         self.scheduler_states: Numbers[Local] = Numbers()
-        self._choices: dict[int, list[Reaction]] = {}
+        self._choices: dict[int, list[tuple[int, int]]] = {}
+        """What the scheduler may do by itself, as if it took something: under a number below 0, and that adds 0."""
         self._layout = Layout(len(self.configurations.parties))
-        self._shifts = self._layout.peers
-        self._ahead: dict[int, Ahead] = {}
+        self._waiting, self._peers_mask = self._layout.waiting, self._layout.peers_mask
+        self._scheduler_shift = self._layout.scheduler
+        self._first_waiting = [self._layout.first_waiting(waiting) for waiting in range(self._layout.waiting + 2)]
+        self._ahead: dict[int, PeerAhead] = {}
         self._peers_of: tuple[dict[int, PeersAhead], dict[int, PeersAhead]] = ({}, {})
         """By whether some is left out by a reduction, and by where the peers stand."""
-        self._appended: dict[tuple[int, int], int] = {}
+        self._appended: dict[int, dict[int, int]] = {}
+        """What it adds that a batch is appended, by the batch and by where its peer stands."""
         self._reactions: dict[int, dict[int, Reaction]] = {}
         """By the scheduler's state, and by what it takes."""
         self._taking_labels: dict[int, int] = {}
@@ -115,83 +120,90 @@ class System:
 
     # The hot part
 
-    def ahead(self, state: int, reduction: bool) -> tuple[list[PackedStep], bool]:
+    def ahead(self, state: int, reduction: bool) -> Ahead:
         """What can happen next to a packed state, and whether nothing has to.
 
-        With `reduction`, as much of it as has to be looked at (see `walk`).
+        With `reduction`, as much of it as has to be looked at (see `walk`). Not to be changed: it may be kept.
         """
-        peers_of = self._peers_of[reduction].get(state & self._layout.peers_mask)
+        if reduction and (shift := self._first_waiting[state & self._waiting]):
+            number = state >> shift & PEER
+            peer = self._ahead.get(number) or self._look_at_peer(number)
+            calm = state & CALM
+            return peer.delivered[calm] or (self._stored_steps(state, peer.must if calm else peer.all), False)
+        peers_of = self._peers_of[reduction].get(state & self._peers_mask)
         if peers_of is None:
             peers_of = self._look_at_peers(state, reduction)
-        moves, takes, rests, chooses = peers_of
-        steps: list[PackedStep] = [
-            self._with_store(label, state + adds, store, found) if store else (label, state + adds, found)
-            for label, adds, store, found in moves
-        ]
-        if chooses or takes:
-            scheduler = state >> self._layout.scheduler
-            if chooses:
-                choices = self._choices.get(scheduler)
-                if choices is None:
-                    choices = self._choices[scheduler] = self._choose(scheduler)
-                for reaction in choices:
-                    steps.append(self._reacted(state, reaction))
-            if takes:
-                reactions = self._reactions.get(scheduler)
-                if reactions is None:
-                    reactions = self._reactions[scheduler] = {}
-                for taking, adds in takes:
-                    reaction = reactions.get(taking) or self._take(scheduler, taking)
-                    steps.append(self._reacted(state + adds, reaction))
+        known, moves, takes, rests, chooses = peers_of
+        if not takes and not chooses and known is not None:
+            return known, rests
+        steps = self._stored_steps(state, moves) if known is None else known.copy()
+        scheduler = state >> self._scheduler_shift
+        reactions = self._reactions.get(scheduler)
+        if reactions is None:
+            reactions = self._reactions[scheduler] = {}
+        if chooses:
+            choices = self._choices.get(scheduler)
+            if choices is None:
+                choices = self._choices[scheduler] = self._choose(scheduler, reactions)
+            if choices:
+                takes = choices + takes
+        for taking, taken in takes:
+            label, more, appends, store, found = reactions.get(taking) or self._take(scheduler, taking)
+            adds = taken + more
+            if appends:
+                after = state + adds
+                for shift, batch, appended in appends:
+                    number = after >> shift & PEER
+                    adds += appended.get(number) or self._append(appended, number, batch)
+            steps.append(self._with_store(state, label, adds, store, found) if store else (label, adds, found))
         return steps, rests
 
+    def _append(self, known: dict[int, int], number: int, batch: int) -> int:
+        after = self.configurations.append(number, batch)
+        adds = known[number] = self._layout.between(self.configurations, number, after)
+        return adds
+
+    def _look_at_peer(self, number: int) -> PeerAhead:
+        known = self._ahead[number] = PeerAhead(self.configurations, number, self._layout)
+        return known
+
     def _look_at_peers(self, state: int, reduction: bool) -> PeersAhead:
-        """What can happen next while the peers stand as in this state, wherever the scheduler is."""
-        known, calm = self._ahead, state & CALM
-        peers: list[Ahead] = []
-        found: PeersAhead | None = None
-        for shift in self._shifts:
-            number = state >> shift & PEER
-            peer = known.get(number)
-            if peer is None:
-                peer = known[number] = Ahead(self.configurations, number, shift)
-            if reduction and peer.delivers:
-                found = PeersAhead(peer.must if calm else peer.all, [], False, False)
-                break
-            peers.append(peer)
-        if found is None:
-            takes = [take for peer in peers for take in peer.takes]
-            quiet = reduction and takes and self._are_quiet(peers, calm)
-            moves = [] if quiet else [move for peer in peers for move in (peer.must if calm else peer.all)]
-            found = PeersAhead(moves, takes, all(peer.idle for peer in peers), not calm)
-        self._peers_of[reduction][state & self._layout.peers_mask] = found
+        """What can happen next while the peers stand as in this state, wherever the scheduler is.
+
+        With `reduction`, nothing is on its way to any of them.
+        """
+        calm = state & CALM
+        numbers = [state >> shift & PEER for shift in self._layout.peers]
+        peers = [self._ahead.get(number) or self._look_at_peer(number) for number in numbers]
+        takes = [take for peer in peers for take in peer.takes]
+        quiet = reduction and takes and self._are_quiet(peers, calm)
+        moves = [] if quiet else [move for peer in peers for move in (peer.must if calm else peer.all)]
+        rests = all(peer.idle for peer in peers)
+        found = self._peers_of[reduction][state & self._peers_mask] = PeersAhead(
+            at_once(moves), moves, takes, rests, not calm
+        )
         return found
 
-    def _are_quiet(self, peers: list[Ahead], calm: int) -> bool:
+    def _are_quiet(self, peers: list[PeerAhead], calm: int) -> bool:
         for peer in peers:
             quiet = peer.quiet[calm]
             if not (self.configurations.quiet(peer.number, calm) if quiet is None else quiet):
                 return False
         return True
 
-    def _reacted(self, state: int, reaction: Reaction) -> PackedStep:
-        label, adds, appends, store, found = reaction
-        appended = self._appended
-        for shift, batch in appends:
-            number = state >> shift & PEER
-            farther = appended.get((number, batch))
-            if farther is None:
-                farther = (self.configurations.append(number, batch) - number) << shift
-                appended[number, batch] = farther
-            adds += farther
-        return self._with_store(label, state + adds, store, found) if store else (label, state + adds, found)
+    def _stored_steps(self, state: int, moves: list[Addend]) -> list[PackedStep]:
+        return [
+            self._with_store(state, label, adds, store, found) if store else (label, adds, found)
+            for label, adds, store, found in moves
+        ]
 
-    def _with_store(self, label: int, state: int, actions: int, found: int) -> PackedStep:
+    def _with_store(self, state: int, label: int, adds: int, actions: int, found: int) -> PackedStep:
         """The step, when what it does to the store is done as well."""
-        adds, wrong = self._store(state >> self._layout.store & STORE, actions)
+        store = state >> self._layout.store & STORE
+        more, wrong = self._stored.get((store, actions)) or self._store(store, actions)
         if wrong:
             found = self.findings.of(self.findings[found] + self.findings[wrong])
-        return label, state + adds, found
+        return label, adds + more, found
 
     def goes_on(self, state: int) -> PackedStep | None:
         """What happens in a packed state in which nothing has to; None: nothing, it is an end.
@@ -203,12 +215,12 @@ class System:
         assert isinstance(env, SchedulerEnv)
         if state & CALM or not env.lost:
             return None
-        after = state
-        for shift in self._shifts:
+        adds = 0
+        for shift in self._layout.peers:
             number = state >> shift & PEER
             if self._rests.listens_as(number) in env.lost:
-                after += (self.configurations.beat(number) - number) << shift
-        return None if after == state else (self._resting, after | CALM, 0)
+                adds += self._layout.between(self.configurations, number, self.configurations.beat(number))
+        return (self._resting, adds + CALM, 0) if adds else None
 
     def wrong(self, state: int) -> tuple[Violation, ...]:
         """What is wrong with an end."""
@@ -219,8 +231,8 @@ class System:
 
     def successors(self, state: State, reduction: bool) -> list[Successor]:
         """What can happen next to a state."""
-        steps, _ = self.ahead(self.pack(state), reduction)
-        return [self._unpacked(step) for step in steps]
+        packed = self.pack(state)
+        return [self._successor(packed, step) for step in self.ahead(packed, reduction)[0]]
 
     def is_at_rest(self, state: State) -> bool:
         """Whether nothing has to happen: no message is on its way, no task runs, nobody is to be noticed."""
@@ -230,30 +242,32 @@ class System:
         """What becomes of a state that is at rest, if nothing more happens than what must: see `goes_on`."""
         packed = self.pack(state)
         step = self.goes_on(packed)
-        return Rest(None, self.wrong(packed)) if step is None else Rest(self._unpacked(step), ())
+        return Rest(None, self.wrong(packed)) if step is None else Rest(self._successor(packed, step), ())
 
     def pack(self, state: State) -> int:
         """The state in one number."""
-        return self._layout.pack(state)
+        known = self.configurations.known
+        return self._layout.pack(state, [peer for peer, number in enumerate(state[FIRST:]) if known[number].down])
 
     def unpack(self, packed: int) -> State:
         """The state that is packed so."""
         return self._layout.unpack(packed)
 
-    def _unpacked(self, step: PackedStep) -> Successor:
-        label, after, found = step
-        return Successor(label, self.unpack(after), found)
+    def _successor(self, packed: int, step: PackedStep) -> Successor:
+        label, adds, found = step
+        return Successor(label, self.unpack(packed + adds), found)
 
     # What is computed once
 
-    def _choose(self, number: int) -> list[Reaction]:
+    def _choose(self, number: int, reactions: dict[int, Reaction]) -> list[tuple[int, int]]:
         local = self.scheduler_states[number]
-        reactions = []
+        choices: list[tuple[int, int]] = []
         for step in self.scheduler.choices(local):
             acted = self.scheduler.act(local, step)
             if acted is not None:
-                reactions.append(self._reaction(number, self.labels.of(step), *acted))
-        return reactions
+                choices.append((-1 - len(choices), 0))
+                reactions[choices[-1][0]] = self._reaction(number, self.labels.of(step), *acted)
+        return choices
 
     def _take(self, number: int, taking: int) -> Reaction:
         local, effects = self._taken(self.scheduler_states[number], self.configurations.takings[taking])
@@ -281,10 +295,10 @@ class System:
         batches: dict[int, list[tuple[int, Item]]] = {}
         for peer, life, item in effects.sends:
             batches.setdefault(peer, []).append((life, item))
-        appends = [
-            (self._shifts[peer], self.configurations.batches.of(tuple(batch)))
-            for peer, batch in sorted(batches.items())
-        ]
+        appends = []
+        for peer, batch in sorted(batches.items()):
+            appended = self.configurations.batches.of(tuple(batch))
+            appends.append((self._layout.peers[peer], appended, self._appended.setdefault(appended, {})))
         return Reaction(
             label,
             (self.scheduler_states.of(local) - number) << self._layout.scheduler,
@@ -294,14 +308,12 @@ class System:
         )
 
     def _store(self, store: int, actions: int) -> tuple[int, int]:
-        known = self._stored.get((store, actions))
-        if known is None:
-            current, wrong = self.stores[store], []
-            for action in self._actions[actions]:
-                current, violation = payload_store.act(current, action)
-                wrong += [violation] if violation is not None else []
-            adds = (self.stores.of(current) - store) << self._layout.store
-            known = self._stored[store, actions] = (adds, self.findings.of(tuple(wrong)))
+        current, wrong = self.stores[store], []
+        for action in self._actions[actions]:
+            current, violation = payload_store.act(current, action)
+            wrong += [violation] if violation is not None else []
+        adds = (self.stores.of(current) - store) << self._layout.store
+        known = self._stored[store, actions] = (adds, self.findings.of(tuple(wrong)))
         return known
 
     # The beginning

@@ -97,25 +97,6 @@ class WalkResult:
     """Packed; only comparable between walks over the same `System`."""
 
 
-@dataclass(slots=True)
-class _Tree:
-    """How each state was reached first."""
-
-    parents: array[int] = field(default_factory=lambda: array("I"))
-    labels: array[int] = field(default_factory=lambda: array("I"))
-
-    def add(self, parent: int, label: int) -> None:
-        self.parents.append(parent)
-        self.labels.append(label)
-
-    def path(self, state: int) -> tuple[int, ...]:
-        labels: list[int] = []
-        while self.parents[state] != _ROOT:
-            labels.append(self.labels[state])
-            state = self.parents[state]
-        return tuple(reversed(labels))
-
-
 def walk(
     system: System,
     *,
@@ -160,14 +141,15 @@ class _Walker:
         self._stop = stop
         self._show = show
         self._visit = visit
-        self._tree = _Tree()
+        # How each state was reached first.
+        self._parents = array("I", [_ROOT])
+        self._labels = array("I", [0])
         self._known: set[tuple[str, str]] = set()
         self._began = self._shown = time.perf_counter()
 
     def run(self) -> None:
         """See `walk`."""
         progress = self.result.progress
-        self._tree.add(_ROOT, 0)
         initial = self._system.pack(self._system.initial)
         seen = {initial}
         frontier = [initial]
@@ -190,10 +172,10 @@ class _Walker:
         progress = self.result.progress
         system, reduction = self._system, self._reduction
         ahead = system.ahead
-        add, tree, visit = seen.add, self._tree, self._visit
+        add, add_parent, add_label, visit = seen.add, self._parents.append, self._labels.append, self._visit
         following: list[int] = []
         most = self._limits.states
-        count = len(seen)
+        count, transitions = len(seen), progress.transitions
         for number, state in enumerate(frontier, start=first):
             if visit is not None:
                 visit(system.unpack(state))
@@ -201,29 +183,31 @@ class _Walker:
             if rests:
                 goes_on = system.goes_on(state)
                 if goes_on is not None:
-                    steps.append(goes_on)
+                    steps = [*steps, goes_on]
                 else:
                     progress.ends += 1
                     self.result.end_states.add(state)
                     for violation in system.wrong(state):
                         self._report(violation, number, None)
-            progress.transitions += len(steps)
-            for label, after, found in steps:
+            transitions += len(steps)
+            for label, adds, found in steps:
                 if found:
                     for violation in system.findings[found]:
                         self._report(violation, number, label)
+                after = state + adds
                 add(after)
                 if len(seen) != count:
                     count += 1
-                    tree.add(number, label)
+                    add_parent(number)
+                    add_label(label)
                     following.append(after)
             if not number & 0xFF:
-                progress.states = count
+                progress.states, progress.transitions = count, transitions
                 if most is not None and count > most:
                     raise _Stopped(f"more than {most} states, as was asked for")
                 if time.perf_counter() - self._shown > 0.2:
                     self._tell()
-        progress.states = count
+        progress.states, progress.transitions = count, transitions
         return following
 
     def _report(self, violation: Violation, state: int, label: int | None) -> None:
@@ -231,10 +215,18 @@ class _Walker:
         if known in self._known:
             return
         self._known.add(known)
-        path = self._tree.path(state) + (() if label is None else (label,))
+        path = self._path(state) + (() if label is None else (label,))
         self.result.found.append(Found(violation, path, label is None))
         if self._stop is not None and self._stop(violation):
             raise _Stopped("a violation was found")
+
+    def _path(self, state: int) -> tuple[int, ...]:
+        """The labels of the steps to a state, by its number."""
+        labels: list[int] = []
+        while self._parents[state] != _ROOT:
+            labels.append(self._labels[state])
+            state = self._parents[state]
+        return tuple(reversed(labels))
 
     def _tell(self) -> None:
         """Say how far the walk is."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import copy
+from collections.abc import Callable, Hashable
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
+from rescind.messages import GraphTask, Task, TaskCancel, TaskCancelConfirm
 from rescind_conformance.explorer import payload_store
 from rescind_conformance.explorer.cast import Bench, JudgeMemo
 from rescind_conformance.explorer.freeze import Cells, Freezer, ValueFreezer
+from rescind_conformance.explorer.judge_structures import STRUCTURES
 from rescind_conformance.explorer.numbers import Numbers
 from rescind_conformance.explorer.packed import FIRST, Layout, State
 from rescind_conformance.explorer.scenarios import SCENARIOS
@@ -17,7 +21,10 @@ from rescind_conformance.explorer.scheduler_party import SchedulerParty, Schedul
 from rescind_conformance.explorer.steps import Item
 from rescind_conformance.explorer.system import System
 from rescind_conformance.explorer.walk import Limits, walk
-from rescind_conformance.judge.scheduler_books import Books
+from rescind_conformance.judge.scheduler import SchedulerJudge
+from rescind_conformance.judge.scheduler_books import CANCELED, Books
+from rescind_conformance.judge.scheduler_dues import Due, Dues
+from rescind_conformance.judge.scheduler_entries import GraphBook, PeerBook, TaskBook
 
 UNJUDGED = Bench()
 STATES = 3_000
@@ -148,12 +155,109 @@ def test_a_judge_that_changes_what_it_shares_is_noticed(monkeypatch: pytest.Monk
     assert still_expected == expected
 
 
-def test_a_machine_is_told_by_each_of_its_attributes() -> None:
-    """What is kept for a part of a judge stands for that part, whatever else is equal to it."""
-    freezer = ValueFreezer()
-    one, other = Books(), Books()
-    other.closing_unsaid = True
-    assert freezer.freeze([one]) == freezer.freeze([Books()])
+def attributes_of(value: Any) -> list[str]:
+    return list(vars(value)) if hasattr(value, "__dict__") else [each.name for each in fields(value)]
+
+
+def changed(value: Any) -> Any:
+    """Something else of the same type."""
+    match value:
+        case dict():
+            return {**value, b"other": _ADDED.get(type(next(iter(value.values()), None)))}
+        case bool():
+            return not value
+        case int():
+            return value + 1
+        case str():
+            return value + "x"
+        case bytes():
+            return value + b"x"
+        case list():
+            return [*value, b"x"]
+        case tuple():
+            return (*value, "x")
+        case None:
+            return TaskCancelConfirm(b"T1", CANCELED)
+        case Task() | GraphTask():
+            return replace(value, task_id=b"other")
+        case Books():
+            other = value.copy()
+            other.closing = not value.closing
+            return other
+        case Dues():
+            return Dues({b"T2": (Due("C2", TaskCancel(b"T2"), "S1.1"),)})
+        case _:
+            raise AssertionError(value)
+
+
+_ADDED: dict[type, Any] = {
+    PeerBook: PeerBook(),
+    TaskBook: TaskBook("C1", Task(b"other")),
+    GraphBook: GraphBook("C1", GraphTask(b"other")),
+    type(None): None,
+    str: "",
+    tuple: (),
+}
+_NOT_LOOKED_AT = {"_names", "own_peers", "own_tasks"}
+"""Names are shared; what the books own is what no other judge shares."""
+_LIKE_NOTHING = {"failed": 1, "asked_force": True}
+"""What is None, and no message otherwise."""
+
+
+def filled() -> SchedulerJudge:
+    """A judge that has something in its books."""
+    judge = SchedulerJudge({b"T1": "T1"})
+    books = judge._books
+    books.peers["C1"] = PeerBook("client")
+    books.tasks[b"T1"] = TaskBook("C1", Task(b"T1"), tempting={("C1", ("TaskCancel", True)): "S1.1"})
+    books.graphs[b"G1"] = GraphBook("C1", GraphTask(b"G1"), open={b"T1": None}, results={b"T1": (b"r",)})
+    books.dues.add(Due("C1", TaskCancelConfirm(b"T1", CANCELED), "S1.1"))
+    return judge
+
+
+PARTS: dict[str, Callable[[SchedulerJudge], Any]] = {
+    "judge": lambda judge: judge,
+    "books": lambda judge: judge._books,
+    "peer": lambda judge: judge._books.peers["C1"],
+    "task": lambda judge: judge._books.tasks[b"T1"],
+    "graph": lambda judge: judge._books.graphs[b"G1"],
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_judge_is_told_by_each_of_its_attributes(part: str) -> None:
+    """Whatever else is equal, and also if what it was copied from is remembered."""
+    freezer = ValueFreezer(STRUCTURES)
+    before = freezer.freeze([filled()])
+    assert freezer.freeze([filled()]) == before
+    for name in attributes_of(PARTS[part](filled())):
+        other = filled()
+        value = getattr(PARTS[part](other), name)
+        setattr(PARTS[part](other), name, _LIKE_NOTHING[name] if name in _LIKE_NOTHING else changed(value))
+        assert (freezer.freeze([other]) != before) is (name not in _NOT_LOOKED_AT), name
+
+
+def test_parts_that_stay_are_looked_at_once_and_others_again() -> None:
+    freezer = ValueFreezer(STRUCTURES)
+    judge = filled()
+    before = freezer.freeze([judge])
+    freezer.keep()
+    copied = copy.deepcopy(judge)
+    assert freezer.freeze([copied]) == before
+    copied._books.held(b"T1").losses += 1
+    assert freezer.freeze([copied]) != before
+    copied._books.held(b"T1").losses -= 1
+    copied._books.dues.excuse(copied._books.dues.by_task[b"T1"][0])
+    assert freezer.freeze([copied]) != before
+    assert freezer.freeze([judge]) == before
+
+
+def test_the_order_in_which_entries_came_does_not_matter() -> None:
+    freezer, one, other = ValueFreezer(STRUCTURES), filled(), filled()
+    for judge, names in ((one, "AB"), (other, "BA")):
+        judge._books.peers |= {name: PeerBook(name) for name in names}
+    assert freezer.freeze([one]) == freezer.freeze([other])
+    other._books.peers["A"], other._books.peers["B"] = other._books.peers["B"], other._books.peers["A"]
     assert freezer.freeze([one]) != freezer.freeze([other])
 
 
@@ -161,6 +265,25 @@ def test_states_are_packed_and_unpacked() -> None:
     layout = Layout(3)
     state = (70_000, 9, 1, 2**20 - 1, 0, 2**20 - 2)
     assert layout.unpack(layout.pack(state)) == state
+
+
+def test_a_packed_state_says_to_whom_something_is_on_its_way() -> None:
+    """The reduction looks at these bits alone."""
+    system = System(SCENARIOS["three-callers"])
+    known = system.configurations.known
+    seen: set[int] = set()
+    frontier = [system.pack(system.initial)]
+    for packed in frontier:
+        for _, adds, _ in system.ahead(packed, False)[0]:
+            state = system.unpack(packed + adds)
+            assert system.pack(state) == packed + adds
+            waiting = [peer for peer, number in enumerate(state[FIRST:]) if known[number].down]
+            first = system._first_waiting[packed + adds & system._layout.waiting]
+            assert first == (system._layout.peers[waiting[0]] if waiting else 0)
+            if packed + adds not in seen and len(seen) < STATES:
+                seen.add(packed + adds)
+                frontier.append(packed + adds)
+    assert len(seen) > 500
 
 
 def test_there_is_room_for_so_many_numbers_only() -> None:

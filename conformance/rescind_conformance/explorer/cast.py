@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from rescind.client_machine import ClientMachine
 from rescind.placement import Placement, WorkerRecord
 from rescind.scheduler_machine import SchedulerMachine, SchedulerSettings
 from rescind.worker_machine import WorkerMachine, WorkerSettings
 from rescind_conformance.explorer.freeze import Cells, Freezer, ValueFreezer
+from rescind_conformance.explorer.judge_structures import STRUCTURES
 from rescind_conformance.explorer.numbers import Numbers
 from rescind_conformance.judge.client import CLIENT_EVENTS, ClientJudge
 from rescind_conformance.judge.records import EventKind, PartyJudge, Record, Violation
 from rescind_conformance.judge.scheduler import SchedulerJudge
-from rescind_conformance.judge.scheduler_books import Books
 from rescind_conformance.judge.worker import WORKER_EVENTS, WorkerJudge
 
 JudgeFactory = Callable[[], PartyJudge]
@@ -113,9 +113,7 @@ class JudgeMemo:
     """The judges of a party, each state once, and what each found in which records. Not thread-safe."""
 
     # Judges promise that equal attributes judge alike, and equal dicts may have another order.
-    cells: Cells = field(
-        default_factory=lambda: Cells(ValueFreezer(canonical={SchedulerJudge: _unnamed, Books: _settled}))
-    )
+    cells: Cells = field(default_factory=lambda: Cells(ValueFreezer(STRUCTURES)))
     records: Numbers[tuple[Record, ...]] = field(default_factory=Numbers)
     _known: dict[tuple[int, int], tuple[int, tuple[Violation, ...]]] = field(default_factory=dict)
     _rests: dict[int, tuple[Violation, ...]] = field(default_factory=dict)
@@ -153,17 +151,3 @@ def _rooms(placement: Placement) -> list[tuple[int, list[tuple[bytes, WorkerReco
     """Workers with room by their load: the rest of a `Placement` is how it finds them fast."""
     buckets = sorted(placement._buckets.items())
     return [(load, list(bucket.items())) for load, bucket in buckets if bucket]
-
-
-def _unnamed(judge: SchedulerJudge) -> list[object]:
-    """The judge without the names of tasks, which all judges of a system share."""
-    return [value for name, value in sorted(vars(judge).items()) if name != "_names"]
-
-
-def _settled(books: Books) -> list[object]:
-    """The books as a copy of them begins: which entries are shared with other copies does not matter."""
-    books.settle()
-    return [getattr(books, name) for name in _BOOKS]
-
-
-_BOOKS: Final = tuple(each.name for each in fields(Books))

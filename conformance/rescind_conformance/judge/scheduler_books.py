@@ -78,8 +78,8 @@ class Books:
     """Entries that were changed since `settle`: no copy shares them."""
     own_tasks: dict[bytes, None] = field(default_factory=dict, compare=False)
 
-    def __deepcopy__(self, memo: dict[int, object]) -> Books:
-        """As `copy.deepcopy` does, but what nobody changes is shared: most of it."""
+    def copy(self) -> Books:
+        """A copy; what nobody changes is shared: most of it."""
         self.settle()
         return Books(
             dict(self.peers),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Self
 
@@ -46,8 +45,9 @@ class Findings:
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """The names are shared, and so is most of the books."""
-        other = copy.copy(self)
-        other._books, other._found = copy.deepcopy(self._books), list(self._found)
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        other._books, other._found = self._books.copy(), list(self._found)
         return other
 
     def _disturbed_by(self, *concerned: str) -> str:

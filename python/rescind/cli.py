@@ -48,12 +48,14 @@ def whole_app() -> typer.Typer:
     from rescind_conformance.fuzzing.command import fuzz_command
     from rescind_conformance.interop.command import interop
     from rescind_conformance.judge.command import check
+    from rescind_conformance.soak.command import soak_command
     from rescind_conformance.tap.command import tap
 
     app.add_typer(conformance_app, name="conformance")
     app.add_typer(benchmark_app, name="benchmark")
     app.command()(check)
     app.command("fuzz")(fuzz_command)
+    app.command("soak")(soak_command)
     app.command()(interop)
     app.command()(tap)
     return app
@@ -79,10 +81,26 @@ def scheduler(
     max_tasks_per_client: Annotated[
         int, typer.Option(min=1, help="Tasks that a client may have at once; what is beyond is refused.")
     ] = 1_000_000,
+    max_bytes_per_client: Annotated[
+        int, typer.Option(min=1, help="Bytes of the messages of those tasks; what is beyond is refused.")
+    ] = 1 << 30,
     max_nodes_per_graph: Annotated[
         int, typer.Option(min=1, help="Tasks in one graph; a graph with more is refused.")
     ] = 10_000,
     max_peers: Annotated[int, typer.Option(min=1, help="Clients, and workers, that are served at once.")] = 10_000,
+    max_frame_bytes: Annotated[
+        int,
+        typer.Option(
+            min=1 << 20, max=1 << 24, help="A longer message is dropped; one twice as long closes its connection."
+        ),
+    ] = 1 << 24,
+    max_queue: Annotated[
+        int,
+        typer.Option(min=1, help="Messages that may wait for a client or worker that does not read; then it is lost."),
+    ] = 1_000_000,
+    handshake_timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds after which a connection that does not speak ZeroMQ is closed.")
+    ] = 10.0,
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds that workers have to leave in an orderly shutdown.")
     ] = 5.0,
@@ -123,6 +141,7 @@ def scheduler(
     """
     from rescind.scheduler import Scheduler
     from rescind.scheduler_machine import SchedulerSettings
+    from rescind.scheduler_socket import SocketLimits
 
     _set_up_logging(verbose)
     settings = SchedulerSettings(
@@ -130,6 +149,7 @@ def scheduler(
         worker_timeout=worker_timeout,
         max_attempts=max_attempts,
         max_tasks_per_client=max_tasks_per_client,
+        max_bytes_per_client=max_bytes_per_client,
         max_nodes_per_graph=max_nodes_per_graph,
         max_peers=max_peers,
         accept_shutdown=accept_shutdown,
@@ -144,6 +164,7 @@ def scheduler(
             run_directory=run_directory,
             object_storage_address=object_storage_address,
             advertised_object_storage_address=advertised_object_storage_address,
+            limits=SocketLimits(max_frame_bytes, max_queue, handshake_timeout),
             trace=stream,
             curve=curve,
         )

@@ -32,6 +32,7 @@ from rescind.scheduler_machine import (
     Forward,
     Instruction,
     Lost,
+    QueueFull,
     RebalanceDue,
     Received,
     ReleaseObjects,
@@ -41,6 +42,7 @@ from rescind.scheduler_machine import (
     Send,
     TimePassed,
 )
+from rescind.scheduler_socket import SocketLimits, open_socket
 from rescind.trace import TraceEvent, TraceRecord, TraceWriter
 
 logger = logging.getLogger(__name__)
@@ -87,6 +89,7 @@ class Scheduler:
         run_directory: Path | None = None,
         object_storage_address: str | None = None,
         advertised_object_storage_address: str | None = None,
+        limits: SocketLimits | None = None,
         trace: TextIO | None = None,
         curve: Path | str | None = None,
     ) -> None:
@@ -96,10 +99,10 @@ class Scheduler:
         switches rebalancing off. `run_directory` keeps the embedded store; without it a temporary directory
         serves. What is in the embedded store goes with the scheduler. `object_storage_address`: payloads are kept
         in Scaler's object storage server there instead, which clients and workers reach at
-        `advertised_object_storage_address`, by default at the same one. `trace` receives every message as a JSON
-        line. `curve`: the directory that `rescind keys` made for the scheduler; only the keys in it are admitted, and
-        a routing id belongs to the key that it came with (K1, K2). Raises `ValueError` for an endpoint, addresses
-        or times that cannot be, `EndpointInUse` when the endpoint cannot be bound, `KeysUnusable`,
+        `advertised_object_storage_address`, by default at the same one. `limits`: of the socket. `trace` receives every
+        message as a JSON line. `curve`: the directory that `rescind keys` made for the scheduler; only the keys in it
+        are admitted, and a routing id belongs to the key that it came with (K1, K2). Raises `ValueError` for an
+        endpoint, addresses or times that cannot be, `EndpointInUse` when the endpoint cannot be bound, `KeysUnusable`,
         `RunDirectoryUnusable`, `StorageNotFound`, `UnsupportedStorage`.
         """
         check_endpoint(endpoint, to_bind=True)
@@ -114,7 +117,11 @@ class Scheduler:
         self._trace = TraceWriter(trace) if trace is not None else None
         self._decoder = Decoder()
         self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.ROUTER)
+        limits = limits or SocketLimits()
+        self._max_frame_bytes = limits.max_frame_bytes
+        self._full: dict[bytes, None] = {}
+        """Peers to whom a message of this turn could not be sent, since too many wait for them."""
+        self._socket = open_socket(self._context, limits)
         self._guard: ConnectionGuard | None = None
         self._receive: Callable[[], list[bytes]] = self._receive_frames
         self._decode: Callable[[bytes], Message] = self._decoder.decode
@@ -194,14 +201,9 @@ class Scheduler:
         return routing_id in self._machine.clients or routing_id in self._machine.workers
 
     def _bind(self, endpoint: str) -> str:
-        # A limit of ZeroMQ's own would close the offender's connection unseen: wire.decode counts instead.
-        for option in (zmq.SNDHWM, zmq.RCVHWM):
-            self._socket.setsockopt(option, 0)
         if endpoint.startswith("ipc://") and _is_served(Path(endpoint.removeprefix("ipc://"))):
             # ZeroMQ would take the name away from the scheduler that serves there.
             raise EndpointInUse(f"cannot bind {endpoint}: another scheduler runs there. Choose another --endpoint")
-        # T5, S11.4: a send to a departed peer is reported instead of silently discarded, so that it is counted.
-        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         try:
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:
@@ -258,6 +260,8 @@ class Scheduler:
             try:
                 if len(frames) != 2:
                     raise wire.WireError("not one frame", f"{len(frames) - 1} frames in one message")
+                if len(frames[1]) > self._max_frame_bytes:
+                    raise wire.WireError("too large", f"{len(frames[1])} bytes, more than {self._max_frame_bytes}")
                 message = self._decode(frames[1])
             except wire.WireError as error:
                 self._write_trace(_name(sender), "scheduler", None, str(error))
@@ -286,6 +290,11 @@ class Scheduler:
         done = self._machine.handle(event)
         for instruction in done:
             self._carry_out(instruction)
+        while self._full:
+            # Only now: what the machine had decided before comes first (S9.5).
+            peer, _ = self._full.popitem()
+            for instruction in self._machine.handle(QueueFull(peer)):
+                self._carry_out(instruction)
         return done
 
     def _tell_workers_what_has_gone(self) -> None:
@@ -301,6 +310,9 @@ class Scheduler:
                 self._send_frame(to, wire.encode(message), message)
             case Dropped():
                 self._count_dropped(instruction)
+            case Lost(peer, unread=True):
+                logger.warning("lost, since it does not read what it is sent: %s", _name(peer))
+                self._write_event("peer lost", peer=_name(peer), outcome="dropped")
             case Lost(peer):
                 logger.warning("lost, since it was silent for too long: %s", _name(peer))
                 self._write_event("peer lost", peer=_name(peer))
@@ -315,11 +327,16 @@ class Scheduler:
                 self._closed = True
 
     def _send_frame(self, to: bytes, frame: bytes, message: Message | None) -> None:
+        if to in self._full:
+            return  # nothing comes behind a gap
         if self._trace is not None:
             self._write_trace("scheduler", _name(to), message or wire.decode(frame))
         try:
             self._send(to, _SEND_MORE)
             self._send(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            self._full[to] = None
+            self._count_dropped(Dropped(to, "cannot be sent: its queue is full", b""))
         except zmq.ZMQError as error:
             self._count_dropped(Dropped(to, f"cannot be sent: {error.strerror}", b""))
 

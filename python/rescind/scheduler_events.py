@@ -17,6 +17,8 @@ class SchedulerSettings:
     max_tasks_per_client: int = 1_000_000
     max_nodes_per_graph: int = 10_000
     """A GraphTask is handled in one step, in which nobody else is served: so many tasks take about 0.2 seconds."""
+    max_bytes_per_client: int = 1 << 30
+    """Of the frames of the tasks that are held for it; a graph weighs what its nodes would."""
     max_peers: int = 10_000
     remembered_lost_peers: int = 4096
     """How many lost peers' routing ids are still refused (S9.6, S9.8)."""
@@ -43,6 +45,13 @@ class TimePassed:
 
 
 @value
+class QueueFull:
+    """More waits to be sent to `peer` than may, since it does not read; something was not sent (T6)."""
+
+    peer: bytes
+
+
+@value
 class RebalanceDue:
     """Time to move queued tasks from crowded workers to idle ones."""
 
@@ -57,7 +66,7 @@ class CloseExpired:
     """The grace of an orderly shutdown is over: settle what is left and stop."""
 
 
-Event = Received | TimePassed | RebalanceDue | CloseRequested | CloseExpired
+Event = Received | TimePassed | QueueFull | RebalanceDue | CloseRequested | CloseExpired
 
 
 @value
@@ -87,9 +96,10 @@ class Dropped:
 
 @value
 class Lost:
-    """`peer` has been silent for longer than its time-out (S9.1): tell the operator."""
+    """`peer` has been silent for longer than its time-out, or does not read (S9.1): tell the operator."""
 
     peer: bytes
+    unread: bool = False
 
 
 @value

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
+from typing import Final
 
 from rescind.messages import (
     Argument,
@@ -20,6 +21,14 @@ from rescind.messages import (
     TaskResultType,
 )
 from rescind.scheduler_table import TaskInput
+
+MAX_HANDED_ON: Final = 255
+"""Bytes of the payload ids of one TaskResult that are handed on to dependants: a message of a worker may name any, and
+each dependant's message would have them again, perhaps in each argument."""
+_NODE_BYTES: Final = 256
+"""What a Task has beside what it names."""
+_ELEMENT_BYTES: Final = 24
+"""What an element of a list takes beside its Data or Text, rounded up."""
 
 
 class BadGraph(ValueError):
@@ -73,6 +82,10 @@ class Graph:
     """While a round of the whole graph is open: the nodes that have an owner's round open (S12.13)."""
     canceled: bool = False
     failure: TaskResult | None = None
+    weight: int = 0
+    """What its nodes weigh, by what their Tasks may take when they are sent."""
+    largest: int = 0
+    """What the heaviest node weighs."""
 
     def last_word(self) -> TaskResult | TaskCancelConfirm:
         """Its terminal message (S12.14)."""
@@ -106,6 +119,9 @@ def _fill(graph: Graph, message: GraphTask) -> None:
         if task.task_id in graph.nodes or task.task_id == message.task_id:
             raise BadGraph("an id twice in a graph")
         graph.nodes[task.task_id] = Node(task, graph, task.task_id in targets)
+        weight = _weight(task)
+        graph.weight += weight
+        graph.largest = max(graph.largest, weight)
     if not targets <= graph.nodes.keys():
         raise BadGraph("a target that is not in its graph")
     for node in graph.nodes.values():
@@ -122,6 +138,20 @@ def _fill(graph: Graph, message: GraphTask) -> None:
         TopologicalSorter({node: node.dependencies for node in graph.nodes.values()}).prepare()
     except CycleError as error:
         raise BadGraph("a cycle in a graph") from error
+
+
+def _weight(task: Task) -> int:
+    """The most bytes that the Task for a worker may have (S12.5), whatever its dependencies' results are."""
+    arguments = sum(MAX_HANDED_ON if each.type == ArgumentType.TASK else len(each.data) for each in task.function_args)
+    capabilities = sum(4 * len(each.name) for each in task.capabilities)
+    named = len(task.task_id) + len(task.source) + len(task.metadata) + len(task.func_object_id)
+    elements = len(task.function_args) + len(task.capabilities)
+    return _NODE_BYTES + named + arguments + capabilities + _ELEMENT_BYTES * elements
+
+
+def handed_on(result: TaskResult) -> TaskResult:
+    """What of a node's TaskResult may be handed on: its payload ids, unless they are too long (S12.6, S12.7)."""
+    return result if sum(map(len, result.results)) <= MAX_HANDED_ON else replace(result, results=())
 
 
 Consequence = tuple[bytes, TaskInput | tuple[bytes, ...]]

@@ -78,6 +78,7 @@ class SchedulerLink:
         self._socket.setsockopt(zmq.LINGER, 0)
         for option in (zmq.SNDHWM, zmq.RCVHWM):
             self._socket.setsockopt(option, 0)  # T6
+        self._socket.setsockopt(zmq.MAXMSGSIZE, 2 * wire.MAX_FRAME_BYTES)
         if keys is not None:
             keys.apply(self._socket)
         self._handshakes = Handshakes(keys, Role.CLIENT)

@@ -40,6 +40,7 @@ from rescind.scheduler_events import (
     Forward,
     Instruction,
     Lost,
+    QueueFull,
     RebalanceDue,
     Received,
     ReleaseObjects,
@@ -48,9 +49,10 @@ from rescind.scheduler_events import (
     Send,
     TimePassed,
 )
-from rescind.scheduler_graph import BadGraph, plan
+from rescind.scheduler_graph import BadGraph, handed_on, plan
 from rescind.scheduler_table import TaskInput, TaskState
 from rescind.scheduler_tasks import ClientRecord, SchedulerTasks, TaskRecord
+from rescind.wire_layout import MAX_FRAME_BYTES
 
 __all__ = [
     "CloseExpired",
@@ -62,6 +64,7 @@ __all__ = [
     "Forward",
     "Instruction",
     "Lost",
+    "QueueFull",
     "RebalanceDue",
     "Received",
     "ReleaseObjects",
@@ -121,6 +124,8 @@ class SchedulerMachine(SchedulerTasks):
                 self._on_received(event)
             case TimePassed(now):
                 self._on_time_passed(now)
+            case QueueFull(peer):
+                self._on_queue_full(peer)
             case RebalanceDue():
                 self._on_rebalance_due()
             case CloseRequested():
@@ -172,8 +177,11 @@ class SchedulerMachine(SchedulerTasks):
             self._refuse(event, "closing")
         elif len(client.tasks) >= self._settings.max_tasks_per_client:
             self._refuse(event, "too many tasks")
+        elif client.weight + len(event.frame) > self._settings.max_bytes_per_client:
+            self._refuse(event, "too many bytes")
         else:
             client.tasks[task_id] = None
+            client.weight += len(event.frame)
             self._tasks[task_id] = TaskRecord(task_id, sender, event.frame)
             self._queue[task_id] = None
             self._dispatch()
@@ -200,6 +208,10 @@ class SchedulerMachine(SchedulerTasks):
             reason = "closing"
         elif len(client.tasks) + len(graph.nodes) > self._settings.max_tasks_per_client:
             reason = "too many tasks"
+        elif graph.largest > MAX_FRAME_BYTES:
+            reason = "too large a task in a graph"  # its Task could not be sent (S12.5)
+        elif client.weight + graph.weight > self._settings.max_bytes_per_client:
+            reason = "too many bytes"
         else:
             self._accept_graph(graph, client)
             return
@@ -244,7 +256,7 @@ class SchedulerMachine(SchedulerTasks):
         if task.state is TaskState.REBALANCING and given is TaskInput.CANCEL_FAILED:
             task.stays = True
         if task.node is not None and isinstance(event.message, TaskResult):
-            task.node.outcome = event.message
+            task.node.outcome = handed_on(event.message)
         self._apply(task, given, event.frame)
         self._settle_graphs()  # S12.9: what is not needed any more does not take the place
         self._dispatch()
@@ -382,6 +394,15 @@ class SchedulerMachine(SchedulerTasks):
             if now - client.last_seen > self._settings.client_timeout:
                 self._out.append(Lost(identity))
                 self._lose_client(identity, tell=True)
+
+    def _on_queue_full(self, peer: bytes) -> None:
+        """T6: a message to it is gone, so that it is lost as one is whose connection has dropped (S9.1)."""
+        if peer in self._workers:
+            self._out.append(Lost(peer, unread=True))
+            self._lose_worker(peer)
+        elif peer in self._clients:
+            self._out.append(Lost(peer, unread=True))
+            self._lose_client(peer)
 
     def _on_rebalance_due(self) -> None:
         if self._closing:

@@ -42,6 +42,8 @@ class TaskRecord:
 @dataclass(slots=True, eq=False)
 class ClientRecord:
     last_seen: float
+    weight: int = 0
+    """What its tasks and graphs weigh (S11.5)."""
     tasks: dict[bytes, None] = field(default_factory=dict)
     graphs: dict[bytes, None] = field(default_factory=dict)
 
@@ -114,6 +116,7 @@ class SchedulerTasks:
     def _accept_graph(self, graph: Graph, client: ClientRecord) -> None:
         self._graphs[graph.graph_id] = graph
         client.graphs[graph.graph_id] = None
+        client.weight += graph.weight
         client.tasks |= graph.open
         for node_id, node in graph.nodes.items():
             self._tasks[node_id] = TaskRecord(node_id, graph.owner, b"", TaskState.WAITING, node=node)
@@ -142,7 +145,9 @@ class SchedulerTasks:
         for graph in self._changed_graphs.values():
             if not graph.open:
                 del self._graphs[graph.graph_id]
-                del self._clients[graph.owner].graphs[graph.graph_id]
+                owner = self._clients[graph.owner]
+                del owner.graphs[graph.graph_id]
+                owner.weight -= graph.weight
                 self._send(graph.owner, graph.last_word())
                 graph.dissolve()
             elif graph.asking is not None and not graph.asking:
@@ -186,8 +191,11 @@ class SchedulerTasks:
             del self._tasks[task.task_id]
             self._queue.pop(task.task_id, None)
             client = self._clients.get(task.owner)
-            if client is not None:
-                client.tasks.pop(task.task_id, None)
+            if client is not None and task.task_id in client.tasks:
+                del client.tasks[task.task_id]
+                client.weight -= len(task.frame)
+        elif following is TaskState.ABANDONED:
+            task.frame = b""  # it is not dispatched again, and its owner's limit does not count it any more
         task.state = following
         if task.node is not None:
             self._note_node(task, task.node, given)

@@ -18,6 +18,7 @@ from rescind.wire_layout import (
     MAX_LIST_ELEMENTS,
     MEMBERS,
     NAMES,
+    ROOM,
     SCHEMA,
     WireError,
     schema_directory,
@@ -107,6 +108,7 @@ def decode(frame: bytes) -> Message:
         with SCHEMA.Message.from_bytes(
             frame, traversal_limit_in_words=words + _SPARE_WORDS, nesting_limit=MAX_DEPTH
         ) as root:
+            ROOM.left = words + _SPARE_WORDS
             name = _member(root, frame)
             if name not in BODIES:
                 raise WireError(f"unsupported member {name}", "the protocol does not use it")

@@ -6,6 +6,7 @@ The table says which dataclass a member of the envelope is and which kind of val
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
@@ -235,12 +236,25 @@ class _Struct(_Kind):
             raise WireError("wrong type", str(error)) from error
 
 
+class _Room(threading.local):
+    """How many elements of lists the frame may still have that this thread reads: it holds a word for each."""
+
+    left: int = 0
+
+
+ROOM: Final = _Room()
+
+
 class _List(_Kind):
     def __init__(self, element: _Kind) -> None:
         self._element = element
 
     def read(self, value: Any) -> tuple[Any, ...]:
         _check_length(value)
+        # Cap'n Proto reads a list of bytes, or of less, as one of structs: a megabyte could hold a million of them.
+        ROOM.left -= len(value)
+        if ROOM.left < 0:
+            raise WireError("list too long", "more elements than the frame has words")
         read = self._element.read
         return tuple([read(element) for element in value])
 

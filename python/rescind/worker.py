@@ -223,6 +223,7 @@ class _Connection:
         self.socket.setsockopt(zmq.LINGER, 0)
         for option in (zmq.SNDHWM, zmq.RCVHWM):
             self.socket.setsockopt(option, 0)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, 2 * wire.MAX_FRAME_BYTES)
         if keys is not None:
             keys.apply(self.socket)
         self.monitor = self.socket.get_monitor_socket(

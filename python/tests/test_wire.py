@@ -332,3 +332,21 @@ def test_many_threads_encode_and_decode_at_once() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert not failures
+
+
+def test_a_list_of_bytes_is_no_cheap_way_to_a_million_structs() -> None:
+    """Cap'n Proto reads it as one of structs: each element of a byte would become an object of a hundred."""
+    count = 65_536
+    words = [
+        struct.pack("<iHH", 0, 1, 1),  # the root, member 0: a Task
+        struct.pack("<Q", 0),
+        struct.pack("<iHH", 0, 0, 5),
+        struct.pack("<iI", (4 << 2) | 1, (8 << 3) | 2),  # its id
+        *[bytes(8)] * 3,
+        struct.pack("<iI", (1 << 2) | 1, (count << 3) | 2),  # its arguments: bytes
+        b"identity",
+        bytes(count),
+    ]
+    body = b"".join(words)
+    with pytest.raises(wire.WireError, match="list too long"):
+        wire.decode(struct.pack("<II", 0, len(body) // 8) + body)

@@ -23,23 +23,23 @@ def check_frame(frame: bytes) -> None:
     """
     decoder = Decoder()
     message = _read(decoder, frame)
-    if not isinstance(message, str):
-        _check_size(message, len(frame))
-        again = wire.encode(message)
-        if wire.decode(again) != message:
-            raise Broken(f"{message!r} is encoded as {wire.decode(again)!r}")
-        _read(decoder, again)
-        shown: dict[str, Any] = wire.to_json(message)
-        if wire.from_json(shown) != message:
-            raise Broken(f"{message!r} is shown as {shown!r}")
+    if isinstance(message, str):
+        return
+    _check_size(message, len(frame))
+    again = wire.encode(message)
+    if wire.decode(again) != message:
+        raise Broken(f"{message!r} is encoded as {wire.decode(again)!r}")
+    shown: dict[str, Any] = wire.to_json(message)
+    if wire.from_json(shown) != message:
+        raise Broken(f"{message!r} is shown as {shown!r}")
     # The decoder now knows the shape of this frame, if it has one, and must not take another for it.
-    _read(decoder, frame)
-    for number in range(_DAMAGES if frame else 0):
+    others = [frame, again, frame + bytes(8), frame[:-8], frame + frame]
+    for number in range(_DAMAGES):
         damage = zlib.crc32(frame, number)
-        damaged = bytearray(frame)
-        damaged[damage % len(frame)] ^= 1 << (damage >> 24) % 8
-        _read(decoder, bytes(damaged))
-    for other in (frame + bytes(8), frame[:-8], frame + frame):
+        damaged = bytearray(again if number else frame)
+        damaged[damage % len(damaged)] ^= 1 << (damage >> 24) % 8
+        others.append(bytes(damaged))
+    for other in others:
         _read(decoder, other)
 
 

@@ -1,0 +1,1 @@
+"""Full load for as long as one says, and whether the scheduler's memory stays flat under it."""

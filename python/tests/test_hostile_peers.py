@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -198,6 +199,7 @@ def test_a_client_that_does_not_read_is_lost(attack: Attack) -> None:
         deaf.say(*[TaskCancel(b"%d %d" % (batch, number)) for number in range(1000)])
         attacked.serves()
     assert attacked.grown() < 40
+    assert "does not read" in attacked.log.read_text(encoding="utf-8")
     deaf.say(ClientHeartbeat())
     while deaf.hear() != ClientDisconnect(DisconnectType.DISCONNECT):
         deaf.say(ClientHeartbeat())
@@ -243,7 +245,7 @@ def test_a_frame_that_is_too_large_is_dropped_and_a_huge_one_is_not_even_read(at
         TaskCancelConfirm(b"does not", NOT_FOUND),
     ]
     huge = RawPeer(attacked.endpoint, b"huge")
-    huge.socket.sendall(b"\x02" + struct.pack(">Q", 1 << 40))
+    huge.socket.sendall(b"\x02" + struct.pack(">Q", 3 * MEGABYTE))
     assert huge.is_closed()
     attacked.worker.say(WorkerHeartbeat(queue_size=10))
     attacked.serves()
@@ -281,6 +283,26 @@ def test_a_second_connection_under_an_id_in_use_is_not_heard(attack: Attack) -> 
     assert attacked.client.hear() == TaskResult(b"mine")
     attacked.serves()
     assert attacked.grown() < 40
+
+
+def test_whoever_comes_under_an_id_that_nobody_has_is_taken_for_its_owner(attack: Attack) -> None:
+    """Nothing but a key could tell them apart (SPEC.md, section 13)."""
+    attacked = attack()
+    first = attacked.peer(b"first", ClientHeartbeat())
+    first.say(Task(b"mine"))
+    assert attacked.worker.hear() == Task(b"mine")
+    first.socket.close()
+    heir = None
+    while heir is None:  # until the scheduler has seen that the first is gone
+        candidate = RawPeer(attacked.endpoint, b"first")
+        candidate.socket.settimeout(0.5)
+        candidate.say(ClientHeartbeat())
+        with suppress(TimeoutError):
+            assert isinstance(candidate.hear(), ClientHeartbeatEcho)
+            heir = candidate
+    heir.say(TaskCancel(b"mine", force=True))
+    assert attacked.worker.hear() == TaskCancel(b"mine", force=True)
+    attacked.serves()
 
 
 def test_heartbeats_without_end_are_answered_and_hold_up_nobody(attack: Attack) -> None:

@@ -6,6 +6,7 @@ A corpus is a text file, an input a line as hexadecimal digits; a folder of file
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from rescind import wire
 from rescind_conformance.fuzzing.targets import Check, TargetName
+from rescind_conformance.fuzzing.transitions import watched
 
 _SHIPPED: Final = Path(__file__).parent / "corpus"
 _FOLLOWED: Final = str(Path(wire.__file__).parent)
@@ -49,19 +51,20 @@ def seeds(name: TargetName) -> Iterator[bytes]:
 
 
 def minimised(inputs: Iterable[bytes], check: Check) -> list[bytes]:
-    """As many of the inputs as take every step from line to line that all of them take; the short ones first."""
+    """As many of the inputs as take every step from line to line, and from row to row of the tables, about as often,
+    that all of them take; the short ones first."""
     kept, known = [], set[object]()
     for each in sorted(set(inputs), key=lambda one: (len(one), one)):
-        steps = _steps(each, check)
+        steps = {(step, count.bit_length()) for step, count in _steps(each, check).items()}
         if not steps <= known:
             known |= steps
             kept.append(each)
     return kept
 
 
-def _steps(data: bytes, check: Check) -> set[object]:
-    """The steps from one line of the package to the next in the same function."""
-    steps: set[object] = set()
+def _steps(data: bytes, check: Check) -> Counter[object]:
+    """How often it goes from one line of the package to the next in the same function, and from one row to the next."""
+    steps: Counter[object] = Counter()
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         code = frame.f_code
@@ -71,16 +74,23 @@ def _steps(data: bytes, check: Check) -> set[object]:
 
         def on_line(frame: FrameType, event: str, argument: Any) -> Any:
             nonlocal last
-            steps.add((code.co_filename, last, frame.f_lineno))
+            steps[code.co_filename, last, frame.f_lineno] += 1
             last = frame.f_lineno
             return on_line
 
         return on_line
 
+    taken: list[object] = [None]
+
+    def on_row(row: object) -> None:
+        steps[taken[-1], row] += 1
+        taken.append(row)
+
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        check(data)
+        with watched(on_row):
+            check(data)
     finally:
         sys.settrace(before)
     return steps

@@ -12,9 +12,9 @@ import typer
 from rescind_conformance.benchmark.contestants import open_contestant
 from rescind_conformance.benchmark.process_use import NotMeasurable, resident_bytes
 from rescind_conformance.command_line import end_on_signals, fail
+from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.soak.flatness import judge_flatness
 from rescind_conformance.soak.load import Load, Unanswered
-from rescind_conformance.subjects import SubjectUnavailable
 
 _SILENCE_SECONDS = 30.0
 _MEGABYTE = 1024 * 1024

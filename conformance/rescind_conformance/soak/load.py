@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import uuid
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Final
@@ -57,8 +58,8 @@ class Load:
         self._context = zmq.Context()
         self._decoder = Decoder()
         self.counts: Counter[str] = Counter()
-        self._clients = [_Client(self._open(), self._random, self.counts) for _ in range(_CLIENTS)]
-        self._workers = [_Worker(self._open(), self._random, self.counts) for _ in range(_WORKERS)]
+        self._clients = [self._client() for _ in range(_CLIENTS)]
+        self._workers = [self._worker() for _ in range(_WORKERS)]
 
     def __enter__(self) -> Load:
         return self
@@ -72,26 +73,37 @@ class Load:
         `seconds`: how long an answer may take.
         """
         heard = 0
-        for clients, kind in ((self._clients, _Client), (self._workers, _Worker)):
-            for at, peer in enumerate(clients):
-                for message in self._received(peer.socket):
-                    heard += 1
-                    peer.hear(message)
-                peer.speak()
-                if peer.heard > _LIFE:
-                    peer.leave()
-                    self.counts["peers that left"] += 1
-                    clients[at] = kind(self._open(), self._random, self.counts)  # type: ignore[call-overload]
+        peers: list[_Peer] = [*self._clients, *self._workers]
+        for peer in peers:
+            for message in self._received(peer.socket):
+                heard += 1
+                peer.hear(message)
+            peer.speak()
+        self._clients = [self._client() if self._leaves(each) else each for each in self._clients]
+        self._workers = [self._worker() if self._leaves(each) else each for each in self._workers]
         if not heard:
             poller = zmq.Poller()
             for peer in (*self._clients, *self._workers):
                 poller.register(peer.socket, zmq.POLLIN)
-            if not poller.poll(seconds * 1000):
+            if not poller.poll(int(seconds * 1000)):
                 raise Unanswered(f"nothing has come for {seconds:g} s, and {self._held} tasks are held")
 
     @property
     def _held(self) -> int:
         return sum(len(client.open) for client in self._clients)
+
+    def _client(self) -> _Client:
+        return _Client(self._open(), self._random, self.counts)
+
+    def _worker(self) -> _Worker:
+        return _Worker(self._open(), self._random, self.counts)
+
+    def _leaves(self, peer: _Peer) -> bool:
+        if peer.heard <= _LIFE:
+            return False
+        peer.leave()
+        self.counts["peers that left"] += 1
+        return True
 
     def _open(self) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.DEALER)
@@ -110,12 +122,21 @@ class Load:
             yield self._decoder.decode(frame)
 
 
-class _Peer:
+class _Peer(ABC):
     def __init__(self, socket: zmq.Socket[bytes], source: random.Random, counts: Counter[str]) -> None:
         self.socket = socket
         self.heard = 0
         self._random = source
         self._counts = counts
+
+    @abstractmethod
+    def hear(self, message: Message) -> None: ...
+
+    @abstractmethod
+    def speak(self) -> None: ...
+
+    @abstractmethod
+    def leave(self) -> None: ...
 
     def _say(self, message: Message) -> None:
         self.socket.send(wire.encode(message))

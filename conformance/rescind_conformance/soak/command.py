@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rescind_conformance.benchmark.contestants import open_contestant
+from rescind_conformance.benchmark.contestants import StartedContestant
 from rescind_conformance.benchmark.process_use import NotMeasurable, resident_bytes
+from rescind_conformance.case import Profile
 from rescind_conformance.command_line import end_on_signals, fail
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.soak.flatness import judge_flatness
 from rescind_conformance.soak.load import Load, Unanswered
+from rescind_conformance.subjects import SchedulerSubject, StartedScheduler
 
 _SILENCE_SECONDS = 30.0
 _MEGABYTE = 1024 * 1024
+_TIMEOUT = "5"
+"""Seconds. A peer that leaves may not get to say so: what it had has to be given up within the warm-up."""
+_READY = "listening on "
+
+
+class _ShortOfPatience(SchedulerSubject):
+    """The scheduler of this project, with short time-outs."""
+
+    name = "reference"
+    replay_options = "--subject reference"
+
+    def launch(self, profile: Profile, directory: Path, log: Path) -> StartedScheduler:
+        command = [
+            *(sys.executable, "-m", "rescind", "scheduler", "--endpoint", "tcp://127.0.0.1:0"),
+            *("--run-directory", str(directory), "--worker-timeout", _TIMEOUT, "--client-timeout", _TIMEOUT),
+        ]
+        return StartedScheduler(command, log, {"PYTHONUNBUFFERED": "1"}, _READY, _READY)
 
 
 def soak_command(
@@ -46,7 +66,7 @@ def soak_command(
     end_on_signals()
     samples: list[int] = []
     try:
-        contestant = open_contestant("reference")
+        contestant = StartedContestant(_ShortOfPatience())
         try:
             with contestant.serving() as running, Load(running.endpoint, seed) as load:
                 assert running.pid is not None

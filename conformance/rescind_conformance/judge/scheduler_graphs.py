@@ -28,6 +28,8 @@ _ANSWERS_LATER = ("S2.1", "S2.2", "S12.15")
 """By these a TaskCancel for what has ended is answered."""
 ENDS = ("S12.14", "S12.18")
 """By these the graph's own message comes after those of its nodes."""
+_MAX_HANDED_ON = 255
+"""Bytes (S12.6)."""
 Needs = Mapping[bytes, tuple[bytes, ...]]
 
 
@@ -284,13 +286,13 @@ def _on_end(books: Books, graph: GraphBook, task_id: bytes, terminal: Message, c
     graph.open.pop(task_id, None)
     requirement = "S12.7"
     if isinstance(terminal, TaskResult) and terminal.result_type == SUCCESS:
-        if not dependants or len(terminal.results) == 1:
+        if not dependants or (len(terminal.results) == 1 and _can_hand_on(terminal)):
             _on_success(books, graph, task_id, terminal)
             return
         requirement, terminal = "S12.6", TaskResult(task_id, DIED)
     if isinstance(terminal, TaskResult):
         graph.failed = int(terminal.result_type) if graph.failed is None else graph.failed
-        passed_on: Message = TaskResult(b"", terminal.result_type, b"", terminal.results)
+        passed_on: Message = TaskResult(b"", terminal.result_type, b"", terminal.results * _can_hand_on(terminal))
     else:
         graph.canceled = True
         requirement, passed_on = "S12.10", TaskCancelConfirm(b"", CANCELED)
@@ -302,6 +304,11 @@ def _on_end(books: Books, graph: GraphBook, task_id: bytes, terminal: Message, c
         needed = each in message.targets or any(other in graph.open for other in dependants_of(message)[each])
         if not needed and _is_open(books, graph, each):
             _spare(books, each, _of(passed_on, each), task.asked_force, cause)
+
+
+def _can_hand_on(result: TaskResult) -> bool:
+    """Whether its payload ids are short enough to be copied (S12.6, S12.7)."""
+    return sum(map(len, result.results)) <= _MAX_HANDED_ON
 
 
 def _is_open(books: Books, graph: GraphBook, task_id: bytes) -> bool:

@@ -129,6 +129,9 @@ void Machine::note_transition(HeldTask& task, Event event, const Row<State, Even
   } else if (row.action != Action::the_failure_to_owner && event != Event::result) {
     how = {.confirmed = true, .by_cancel = event != Event::close, .force = node.force};
   }
+  size_t bytes = 0;
+  for (const auto& payload : how.results) bytes += payload.size();
+  if (bytes > most_handed_on) how.results.clear();  // S12.6, S12.7
   if (how.confirmed)
     graph->second.cancelled = true;
   else if (!how.success() && !graph->second.failure)

@@ -63,6 +63,8 @@ class LostPeers {
   std::deque<Bytes> order_;
 };
 
+inline constexpr size_t most_handed_on = 255;  // bytes of payload ids (S12.6)
+
 // How a node has ended.
 struct NodeEnd {
   bool confirmed = false;  // with a TaskCancelConfirm; otherwise with a TaskResult of this type and these payloads

@@ -156,11 +156,11 @@ def target_twice(world: World) -> None:
 
 @case("S12.6", "S12.14", title="a result that cannot be handed on")
 def result_without_payload(world: World) -> None:
-    """a succeeds, and its TaskResult names no payload, or two. It is forwarded; b, which needs one, ends with
-    `failedWorkerDied`, and so does the graph.
+    """a succeeds, and its TaskResult names no payload, or two, or one by 256 bytes. It is forwarded; b, which needs
+    one, ends with `failedWorkerDied`, and so does the graph.
     """
     owner, worker = world.client(), world.worker()
-    for payloads in ((), (b"one", b"two")):
+    for payloads in ((), (b"one", b"two"), (bytes(256),)):
         graph = submitted(world, owner, {"a": "", "b": "a"}, "b")
         result = TaskResult(graph["a"].id, results=payloads)
         world.dispatched(graph["a"]).send(result)
@@ -199,6 +199,19 @@ def fails(world: World, owner: FakeClient, graph: Graph, kind: TaskResultType | 
     owner.expect(result, "S12.7")
     for name in "bc":
         owner.expect(TaskResult(graph[name].id, kind, b"", (b"error",)), "S12.7")
+
+
+@case("S12.7", title="a failure whose payload ids are long")
+def long_failure(world: World) -> None:
+    """a fails, and its TaskResult names payloads by 256 bytes together. It is forwarded; b, which needs a, has it
+    without payloads.
+    """
+    owner, _ = world.client(), world.worker()
+    graph = submitted(world, owner, {"a": "", "b": "a"}, "b")
+    result = TaskResult(graph["a"].id, FAILED, b"", (bytes(128), bytes(128)))
+    world.dispatched(graph["a"]).send(result)
+    owner.expect(result, "S12.7")
+    owner.expect(TaskResult(graph["b"].id, FAILED), "S12.7")
 
 
 @case("S12.7", "S12.14", title="a failure that has no name")

@@ -60,7 +60,7 @@ class PeerPrograms:
             url = f"{storage.scheme}://{storage.host}:{storage.port}"
             place = ["--folder", storage.host] if storage.scheme == "file" else ["--storage", url]
             main = str(self.typescript / "src" / "scheduler_main.js")
-            command = ["node", main, "--endpoint", "tcp://127.0.0.1:*", "--accept-shutdown", *place]
+            command = ["node", main, "--endpoint", "tcp://127.0.0.1:*", "--accept-shutdown", "true", *place]
         return [*command, "--worker-timeout", str(worker_timeout)]
 
     def worker(self, kind: Kind, endpoint: str, processes: int, folder: Path | None) -> list[str]:

@@ -1,8 +1,9 @@
 /** A client: the machine with a connection, timers and promises. */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import { AbortSignals } from "./abort_signals.js";
 import { type Call, type ClientInput, type ClientInstruction, ClientMachine } from "./client_machine.js";
-import { Connection, DEFAULT_TIMING, type Timing } from "./connection.js";
+import { Connection, DEFAULT_TIMING, LONGEST_TIMER_MS, type Timing } from "./connection.js";
 import { checkGraph, type Graph, NodeReference } from "./graph.js";
 import type { Kind, StorageAddress, TaskMessage, TaskResultMessage } from "./layout.js";
 import { functionPayload, readValue, TaskError, valuePayload } from "./payloads.js";
@@ -43,8 +44,6 @@ const RECEIVED: ReadonlySet<Kind> = new Set([
   "clientShutdownResponse",
 ]);
 const DEFAULT_CANCEL_TIMEOUT = 30;
-/** Timers of Node.js with a longer time ring at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const NOTHING = new Uint8Array();
 
 interface Waiting {
@@ -60,6 +59,7 @@ export class Client<F extends Functions<F> = Record<string, (...args: unknown[])
   private readonly functionIds = new Map<string, Uint8Array>();
   /** The arguments that were stored for each task, or graph. */
   private readonly argumentIds = new Map<TaskKey, Uint8Array[]>();
+  private readonly signals = new AbortSignals();
   private store: FileStore | undefined;
   private calls = 0;
   private over = false;
@@ -108,7 +108,8 @@ export class Client<F extends Functions<F> = Record<string, (...args: unknown[])
     { signal }: SubmitOptions = {},
   ): Task<Awaited<ReturnType<F[Name]>>> {
     signal?.throwIfAborted();
-    const message = this.message(newId(), name, args, new Map());
+    const id = newId();
+    const message = this.storing(keyOf(id), () => this.message(id, name, args, new Map()));
     const task = this.hold(message.taskId, signal, () => this.forget(keyOf(message.taskId)));
     this.handle({ type: "submit", message });
     return task as Task<Awaited<ReturnType<F[Name]>>>;
@@ -127,8 +128,10 @@ export class Client<F extends Functions<F> = Record<string, (...args: unknown[])
     checkGraph(graph, targets);
     const ids = new Map(Object.keys(graph).map((name) => [name, newId()]));
     const graphId = newId();
-    const messages = Object.entries(graph).map(([name, call]) =>
-      this.message(ids.get(name) ?? newId(), call.function, call.arguments, ids, keyOf(graphId)),
+    const messages = this.storing(keyOf(graphId), () =>
+      Object.entries(graph).map(([name, call]) =>
+        this.message(ids.get(name) ?? newId(), call.function, call.arguments, ids, keyOf(graphId)),
+      ),
     );
     const named = [...new Set(targets)].map((target) => ({ target, id: ids.get(target) ?? newId() }));
     const tasks = named.map(({ target, id }) => [target, this.hold(id, signal, () => this.tasks.delete(keyOf(id)))]);
@@ -199,8 +202,9 @@ export class Client<F extends Functions<F> = Record<string, (...args: unknown[])
         return { type: "task", data: nodes.get(argument.name) ?? NOTHING } as const;
       }
       const data = newObjectId();
-      this.payloads.put(data, valuePayload(argument));
+      const payload = valuePayload(argument);
       this.argumentIds.set(owner, [...(this.argumentIds.get(owner) ?? []), data]);
+      this.payloads.put(data, payload);
       return { type: "objectID", data } as const;
     });
     return {
@@ -214,6 +218,16 @@ export class Client<F extends Functions<F> = Record<string, (...args: unknown[])
     };
   }
 
+  /** Makes what is to be submitted. If an argument cannot be stored, those before it are released. */
+  private storing<Made>(owner: TaskKey, make: () => Made): Made {
+    try {
+      return make();
+    } catch (error) {
+      this.forget(owner);
+      throw error;
+    }
+  }
+
   private functionId(name: string): Uint8Array {
     let id = this.functionIds.get(name);
     if (id === undefined) {
@@ -225,17 +239,16 @@ export class Client<F extends Functions<F> = Record<string, (...args: unknown[])
   }
 
   private hold(id: Uint8Array, signal: AbortSignal | undefined, settled: () => void): Task<unknown> {
-    const abort = (): void => void task.cancel({ force: true });
     const task: Task<unknown> = new Task(
       id,
       this,
       () => {
-        signal?.removeEventListener("abort", abort);
+        stopListening?.();
         settled();
       },
       () => signal?.reason,
     );
-    signal?.addEventListener("abort", abort);
+    const stopListening = signal && this.signals.listen(signal, () => void task.cancel({ force: true }));
     this.tasks.set(keyOf(id), task);
     return task;
   }

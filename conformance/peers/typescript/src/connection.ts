@@ -24,6 +24,14 @@ export interface ConnectionListener {
   schedulerLost(): void;
 }
 
+/** Timers of Node.js with a longer time ring at once: 24.8 days. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** Milliseconds for a timer; what is longer than the longest is shortened to it. */
+export function timerMs(seconds: number): number {
+  return Math.min(seconds * 1000, LONGEST_TIMER_MS);
+}
+
 const LINGER_MS = 1000;
 /** After a drop the socket is closed at once. ZeroMQ must not be quicker and go on under the same routing id (T4). */
 const RECONNECT_MS = 500;
@@ -54,6 +62,12 @@ export class Connection {
       reconnectInterval: RECONNECT_MS,
     });
     this.outbox = new Outbox(this.socket);
+    try {
+      this.socket.connect(endpoint);
+    } catch (error) {
+      this.socket.close();
+      throw new Error(`cannot connect to ${endpoint}; an endpoint is, say, tcp://127.0.0.1:6378`, { cause: error });
+    }
     let connected = false;
     this.socket.events.on("handshake", () => {
       connected = true;
@@ -61,9 +75,8 @@ export class Connection {
     this.socket.events.on("disconnect", () => {
       if (connected) this.lost();
     });
-    this.heartbeats = setInterval(() => listener.heartbeatDue(), timing.heartbeatInterval * 1000);
-    this.silence = setTimeout(() => this.lost(), timing.schedulerTimeout * 1000);
-    this.socket.connect(endpoint);
+    this.heartbeats = setInterval(() => listener.heartbeatDue(), timerMs(timing.heartbeatInterval));
+    this.silence = setTimeout(() => this.lost(), timerMs(timing.schedulerTimeout));
     void this.receiveAll();
   }
 

@@ -1,5 +1,6 @@
 /** A scheduler: the machine with a ROUTER and timers. */
 import { Router } from "zeromq";
+import { timerMs } from "./connection.js";
 import type { StorageAddress } from "./layout.js";
 import { Outbox } from "./outbox.js";
 import { Dropped, read } from "./reader.js";
@@ -41,18 +42,21 @@ export class Scheduler {
 
   /** Listens, and returns where. */
   async listen(): Promise<string> {
-    await this.router.bind(this.options.endpoint);
+    await this.router.bind(this.options.endpoint).catch((error: unknown) => {
+      this.router.close();
+      throw new Error(`cannot listen on ${this.options.endpoint}: ${(error as Error).message}`, { cause: error });
+    });
     void this.receiveAll();
     const shortest = Math.min(this.options.workerTimeout ?? 60, this.options.clientTimeout ?? 60);
     // What has arrived counts (S9.1): it is read between the timer and the look.
-    this.watching = setInterval(() => setTimeout(() => this.look(), 5), shortest * 100);
+    this.watching = setInterval(() => setTimeout(() => this.look(), 5), timerMs(shortest / 10));
     return this.router.lastEndpoint ?? "";
   }
 
   /** Shuts down in order (S9.10). */
   shutDown(): Promise<void> {
     this.handle({ type: "shut down" });
-    const grace = setTimeout(() => this.handle({ type: "grace over" }), (this.options.grace ?? 5) * 1000);
+    const grace = setTimeout(() => this.handle({ type: "grace over" }), timerMs(this.options.grace ?? 5));
     return this.gone.then(() => clearTimeout(grace));
   }
 

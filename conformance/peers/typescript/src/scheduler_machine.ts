@@ -149,8 +149,9 @@ export class SchedulerMachine {
         this.send(client, { kind: "clientHeartbeatEcho", objectStorageAddress: this.options.storage });
         return;
       case "clientDisconnect":
-        if (!this.peers.has(client)) return;
+        if (lost) return; // S9.8
         if (message.disconnectType === "shutdown") {
+          // S11.6: also of a client that is not registered
           const accepted = this.options.acceptShutdown ?? false;
           this.send(client, { kind: "clientShutdownResponse", accepted });
           if (accepted) this.shutDown();

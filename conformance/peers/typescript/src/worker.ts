@@ -1,6 +1,6 @@
 /** A worker: the machine with a connection, timers and processes. */
 import { hostname } from "node:os";
-import { Connection, DEFAULT_TIMING, type Timing } from "./connection.js";
+import { Connection, DEFAULT_TIMING, timerMs, type Timing } from "./connection.js";
 import type { Kind } from "./layout.js";
 import { folderAddress } from "./store.js";
 import { TaskProcesses } from "./task_processes.js";
@@ -118,7 +118,7 @@ export class Worker {
     this.connection = undefined;
     if (rejoin) {
       // A scheduler that has taken it once takes it again at once. One that has not is not to be asked in a loop.
-      this.rejoining = setTimeout(() => this.join(), this.echoed ? 0 : this.timing.heartbeatInterval * 1000);
+      this.rejoining = setTimeout(() => this.join(), this.echoed ? 0 : timerMs(this.timing.heartbeatInterval));
       return;
     }
     clearTimeout(this.rejoining);

@@ -1,4 +1,4 @@
-/** What the suite cannot ask of a scheduler that runs already: its shutdown, and what it remembers. */
+/** The scheduler's machine: its shutdown, whom it answers, and what it remembers. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NO_RESOURCE, type Message, type TaskMessage } from "../src/layout.js";
@@ -99,6 +99,11 @@ test("S11.6: a client is told whether the cluster shuts down", () => {
   assert.deepEqual(receive(scheduler(false), CLIENT, shutdown), ["c1 accepted false"]);
   const accepted = receive(scheduler(true), CLIENT, shutdown);
   assert.deepEqual(accepted, ["c1 accepted true", "c1 canceled 02", "d1 shutdown"]);
+  // Also one whose first word it is; not one that was lost (S9.8).
+  assert.deepEqual(receive(scheduler(false), "c2", shutdown), ["c2 accepted false"]);
+  const left = scheduler(true);
+  left.handle({ type: "silent", peer: CLIENT });
+  assert.deepEqual(receive(left, CLIENT, shutdown), []);
 });
 
 test("S9.11, S9.8: a client that was silent is told of each of its tasks, and stays lost", () => {

@@ -1,6 +1,6 @@
 /** Real processes, and a real connection, with what only shells do. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
@@ -182,6 +182,53 @@ test("a timeout of Infinity, or beyond what timers can, is none", async () => {
     ["confirmed", "confirmed"],
   );
   client.disconnect();
+  close();
+});
+
+test("time-outs and intervals beyond what timers can are none", async () => {
+  const { endpoint, close } = await scheduler(() => {});
+  for (const schedulerTimeout of [Number.POSITIVE_INFINITY, 10_000_000]) {
+    (await Client.connect({ endpoint, schedulerTimeout, heartbeatInterval: schedulerTimeout })).disconnect();
+  }
+  close();
+});
+
+test("an endpoint that is none is refused, and nothing of that client goes on", async () => {
+  const before = process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length;
+  await assert.rejects(Client.connect({ endpoint: "nonsense", heartbeatInterval: 0.01 }), /cannot connect to nonsense/);
+  assert.equal(process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length, before);
+});
+
+test("one AbortSignal for many tasks", async () => {
+  const warnings: string[] = [];
+  const warned = ({ name }: Error): void => void warnings.push(name);
+  process.on("warning", warned);
+  const { endpoint, close } = await scheduler((message, send) => {
+    if (message.kind !== "taskCancel") return;
+    send({ kind: "taskCancelConfirm", taskId: message.taskId, cancelConfirmType: "canceled" });
+  });
+  const client = await Client.connect({ endpoint });
+  const controller = new AbortController();
+  const tasks = Array.from({ length: 20 }, () => client.submit("sleep", [60], { signal: controller.signal }));
+  assert.equal(await tasks[0]?.cancel(), true);
+  controller.abort();
+  await Promise.allSettled(tasks.map(({ result }) => result));
+  assert.deepEqual(new Set(tasks.map(({ outcome }) => outcome)), new Set(["confirmed"]));
+  process.off("warning", warned);
+  assert.deepEqual(warnings, []);
+  client.disconnect();
+  close();
+});
+
+test("arguments before one that cannot be stored are released", async () => {
+  const { endpoint, close } = await scheduler(() => {});
+  const own = path.join(folder, "arguments");
+  const client = await Client.connect({ endpoint, folder: own });
+  assert.throws(() => client.submit("echo", ["stored", 1n]), TypeError);
+  const nodes = { a: { function: "echo", arguments: ["stored"] }, b: { function: "echo", arguments: [1n] } };
+  assert.throws(() => client.submitGraph(nodes, ["a"]), TypeError);
+  client.disconnect();
+  assert.deepEqual(readdirSync(own), []);
   close();
 });
 

@@ -240,6 +240,8 @@ void Client::run_callbacks() {
       callback();
     } catch (const std::exception& error) {
       std::cerr << "a callback raised: " << error.what() << "\n";
+    } catch (...) {
+      std::cerr << "a callback raised\n";
     }
     lock.lock();
   }

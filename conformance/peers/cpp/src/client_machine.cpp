@@ -94,6 +94,10 @@ void Machine::apply(const Bytes& task_id, Event event, const peer::TaskResult* r
   if (!row) return;
   const Bytes id = task_id;
   found->second.state = row->next;
+  if (row->next == State::canceling)
+    canceling_.insert(id);
+  else
+    canceling_.erase(id);
   if (row->next == State::finished || row->next == State::cancelled) futures_.erase(found);
   switch (row->action) {
     case Action::TaskCancel: return send(peer::TaskCancel{id, false});
@@ -118,16 +122,15 @@ void Machine::tick(Time now) {
   if (over_) return;
   if (now - heard_ > options_.scheduler_timeout) return scheduler_is_lost();  // C10.2
   std::vector<Bytes> late;
-  for (const auto& [id, future] : futures_)
-    if (future.state == State::canceling && now >= future.deadline) late.push_back(id);
+  for (const auto& id : canceling_)
+    if (now >= futures_.at(id).deadline) late.push_back(id);
   for (const auto& id : late) apply(id, Event::time_limit);
   if (now - last_heartbeat_ >= options_.heartbeat_interval) heartbeat(now);
 }
 
 Time Machine::next_moment() const {
   Time next = std::min(last_heartbeat_ + options_.heartbeat_interval, heard_ + options_.scheduler_timeout);
-  for (const auto& [id, future] : futures_)
-    if (future.state == State::canceling) next = std::min(next, future.deadline);
+  for (const auto& id : canceling_) next = std::min(next, futures_.at(id).deadline);
   return next;
 }
 

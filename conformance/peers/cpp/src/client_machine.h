@@ -5,6 +5,7 @@
 #include <chrono>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "client_table.h"
 #include "messages.h"
@@ -83,6 +84,7 @@ class Machine {
 
   Options options_;
   std::map<Bytes, Future> futures_{};  // those that are not settled
+  std::set<Bytes> canceling_{};        // those of them with a round open, which time may end
   std::optional<ObjectStorageAddress> storage_{};
   bool over_ = false;
   Time heard_;

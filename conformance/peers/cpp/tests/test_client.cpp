@@ -98,6 +98,19 @@ void the_shortest_time_limit_ends_the_round() {
   CHECK(table.done == Done{"timed out"});
 }
 
+void a_round_that_has_ended_has_no_time_limit() {
+  for (const auto answer : {cancelFailed, canceled}) {
+    Table table;
+    const auto heartbeat = table.machine.next_moment();
+    table.machine.cancel("t", false, table.now + 1s);
+    table.say(TaskCancelConfirm{"t", answer});
+    CHECK(table.machine.next_moment() == heartbeat);
+    table.machine.tick(table.now + 1s);
+    table.heard();
+    CHECK(table.done == Done{answer == canceled ? "confirmed" : "refused"});
+  }
+}
+
 void the_loss_of_the_scheduler_cancels() {
   for (const int way : {0, 1, 2, 3}) {
     Table table;
@@ -120,6 +133,7 @@ int main() {
       {"each answer ends the round", each_answer_ends_the_round},
       {"a refusal can be followed by another round", a_refusal_can_be_followed_by_another_round},
       {"the shortest time limit ends the round", the_shortest_time_limit_ends_the_round},
+      {"a round that has ended has no time limit", a_round_that_has_ended_has_no_time_limit},
       {"the loss of the scheduler cancels", the_loss_of_the_scheduler_cancels},
   });
 }

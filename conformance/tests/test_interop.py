@@ -30,6 +30,7 @@ from rescind_conformance.interop import command
 from rescind_conformance.interop.desk import Departed, Desk
 from rescind_conformance.interop.expected import Expected, ExpectedUnusable, load_expected
 from rescind_conformance.interop.mixes import PAYLOADS, Kind, Part, all_mixes, not_offered, select_mixes
+from rescind_conformance.interop.peers import built_peers as peer_programs
 from rescind_conformance.interop.player import play
 from rescind_conformance.interop.proxy import Proxy
 from rescind_conformance.interop.report import markdown
@@ -250,6 +251,12 @@ def test_a_peer_that_is_not_built_says_so_and_is_no_pass(tmp_path: Path, monkeyp
     monkeypatch.setenv("CI", "true")
     in_ci = interop("--mix", "[c]*/ref/*", *options)
     assert (in_ci.returncode, told in in_ci.stderr) == (2, True)
+
+
+def test_without_node_the_typescript_peer_cannot_take_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    told = "not built: the TypeScript peer needs Node.js 20 or later (Debian: nodejs, npm)"
+    assert peer_programs().missing(Kind.TYPESCRIPT) == told
 
 
 @pytest.fixture(scope="module")

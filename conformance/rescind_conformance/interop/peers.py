@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ class PeerPrograms:
         """Why this kind cannot take part, and the remedy; "" if it can."""
         if kind not in NAMES:
             return ""
+        if kind is Kind.TYPESCRIPT and shutil.which("node") is None:
+            return f"not built: the {NAMES[kind]} peer needs Node.js 20 or later (Debian: nodejs, npm)"
         place = self.cpp if kind is Kind.CPP else self.typescript
         if all((place / one).is_file() for one in _LAST_BUILT[kind]):
             return ""

@@ -14,17 +14,19 @@ from pathlib import Path
 
 import psutil
 import pytest
+import zmq
 from lossy_forwarder import forwarding
 from test_check import SAID, C, S, W, checked, written
 from typer.testing import CliRunner
 
-from rescind import Client
+from rescind import Client, wire
 from rescind.cli import whole_app
 from rescind.messages import (
     ClientHeartbeat,
     ClientHeartbeatEcho,
     Message,
     Task,
+    TaskCancel,
     TaskResult,
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
@@ -322,10 +324,6 @@ def test_a_planted_fault_of_a_scheduler_is_found_while_it_runs() -> None:
     with forwarding(fault) as endpoint:
         tap = Tap(endpoint, "--judge", "--all-peers", "--quiet")
         # A peer of our own making: it does not look at payloads.
-        import zmq
-
-        from rescind import wire
-
         with zmq.Context() as context, context.socket(zmq.DEALER) as client, context.socket(zmq.DEALER) as worker:
             beats = ((worker, W, WorkerHeartbeat(queue_size=1)), (client, C, ClientHeartbeat()))
             for peer, name, _ in beats:
@@ -343,6 +341,29 @@ def test_a_planted_fault_of_a_scheduler_is_found_while_it_runs() -> None:
             assert "S" in tap.wait_for("MUST")
         assert tap.end(signal.SIGTERM) == 1
     assert "violation" in tap.lines[-1]
+
+
+def test_the_end_of_the_tap_explains_nothing(tmp_path: Path) -> None:
+    """A cancel is not answered, and the tap is ended before that is sure: no peer has left, which could explain it."""
+    trace = tmp_path / "run.jsonl"
+
+    def fault(message: Message) -> Sequence[Message] | None:
+        return [] if isinstance(message, TaskCancel) else None
+
+    with forwarding(fault) as endpoint:
+        tap = Tap(endpoint, "--judge", "--all-peers", "--record", str(trace))
+        with zmq.Context() as context, context.socket(zmq.DEALER) as client:
+            client.setsockopt(zmq.IDENTITY, C.encode())
+            client.setsockopt(zmq.LINGER, 0)
+            client.setsockopt(zmq.RCVTIMEO, int(HANG * 1000))
+            client.connect(tap.endpoint)
+            for message in (ClientHeartbeat(), Task(T1), TaskCancel(T1), ClientHeartbeat()):
+                client.send(wire.encode(message))
+            for _ in range(2):
+                assert isinstance(wire.decode(client.recv()), ClientHeartbeatEcho)
+            assert tap.end() == 0
+    assert tap.lines[-2].startswith("What came last may be wrong")
+    assert "connection closed" not in trace.read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

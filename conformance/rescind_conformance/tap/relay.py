@@ -400,6 +400,7 @@ class Relay:
             self._watcher.closed(connection.peer, connection.by_scheduler)
 
     def _release(self) -> None:
+        self._watcher = None  # it is the tap that closes now: no peer has left, which would explain what it lacks
         for connection in list(self._connections):
             self._close(connection)
         self._selector.close()

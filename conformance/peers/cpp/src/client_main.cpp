@@ -1,11 +1,12 @@
-// cpp-client ENDPOINT FUNCTION [ARGUMENT...] [--cancel-after S] [--force] [--storage DIRECTORY]
-//
 // Submits one task and prints its result; with --cancel-after asks for its cancel after so many seconds and prints what
 // came of it. Example: cpp-client tcp://127.0.0.1:6378 sleep 10 --cancel-after 1 --force
 #include "client.h"
 #include "options.h"
 
 namespace {
+
+constexpr const char* usage =
+    "cpp-client ENDPOINT FUNCTION [ARGUMENT...] [--cancel-after S] [--force] [--storage DIRECTORY]";
 
 void run(const std::vector<std::string>& arguments) {
   peer::CommandLine line(arguments);
@@ -41,4 +42,4 @@ void run(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-int main(int count, char** arguments) { return peer::run_program(count, arguments, run); }
+int main(int count, char** arguments) { return peer::run_program(count, arguments, usage, run); }

@@ -53,9 +53,10 @@ class CommandLine {
     if (text != "true" && text != "false") throw std::invalid_argument("neither true nor false: " + text);
     return text == "true";
   }
-  unsigned long number(unsigned long most) {
+  unsigned long number(unsigned long most, unsigned long least = 0) {
     const auto value =
         parsed([](const std::string& text, std::size_t* read) { return std::stoul(text, read, 10); });
+    if (value < least) throw std::invalid_argument("a number below " + std::to_string(least));
     if (value > most) throw std::invalid_argument("a number above " + std::to_string(most));
     return value;
   }
@@ -68,11 +69,17 @@ class CommandLine {
   std::size_t at_ = 0;
 };
 
-// The body of main(): what is raised is told on standard error and makes the exit status 2.
+// The body of main(): what is raised is told on standard error and makes the exit status 2. `usage`: what --help shows,
+// and who gives no words at all.
 template <class Run>
-int run_program(int count, char** arguments, Run run) {
+int run_program(int count, char** arguments, const char* usage, Run run) {
   try {
-    run(std::vector<std::string>(arguments + 1, arguments + count));
+    const std::vector<std::string> words(arguments + 1, arguments + count);
+    if (words.empty() || words.front() == "--help") {
+      (words.empty() ? std::cerr : std::cout) << "usage: " << usage << "\n";
+      return words.empty() ? 2 : EXIT_SUCCESS;
+    }
+    run(words);
     return EXIT_SUCCESS;
   } catch (const std::exception& error) {
     std::cerr << arguments[0] << ": " << error.what() << "\n";

@@ -1,6 +1,3 @@
-// cpp-scheduler ENDPOINT [--worker-timeout S] [--client-timeout S] [--grace S] [--rebalance-interval S]
-//               [--accept-shutdown true|false] [--max-tasks-per-client N] [--max-peers N] [--storage SCHEME HOST PORT]
-//
 // Prints the endpoint that it has bound, and serves until SIGTERM, SIGINT or a client's shutdown.
 #include <csignal>
 #include <cstdlib>
@@ -10,6 +7,11 @@
 #include "scheduler.h"
 
 namespace {
+
+constexpr const char* usage =
+    "cpp-scheduler ENDPOINT [--worker-timeout S] [--client-timeout S] [--grace S] [--rebalance-interval S]\n"
+    "                     [--accept-shutdown true|false] [--max-tasks-per-client N] [--max-peers N]\n"
+    "                     [--storage SCHEME HOST PORT]";
 
 constexpr unsigned long most_limit = 1'000'000'000;
 peer::Scheduler* serving = nullptr;
@@ -50,4 +52,4 @@ void run(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-int main(int count, char** arguments) { return peer::run_program(count, arguments, run); }
+int main(int count, char** arguments) { return peer::run_program(count, arguments, usage, run); }

@@ -1,6 +1,3 @@
-// cpp-worker ENDPOINT [--name NAME] [--queue-size N] [--processes N] [--heartbeat-interval S] [--scheduler-timeout S]
-//            [--storage DIRECTORY]
-//
 // Runs tasks until the scheduler says that it shall leave, or SIGTERM or SIGINT does.
 #include <csignal>
 
@@ -9,6 +6,10 @@
 #include "worker.h"
 
 namespace {
+
+constexpr const char* usage =
+    "cpp-worker ENDPOINT [--name NAME] [--queue-size N] [--processes N] [--heartbeat-interval S] [--scheduler-timeout S]\n"
+    "                  [--storage DIRECTORY]";
 
 peer::Worker* working = nullptr;
 
@@ -23,7 +24,7 @@ void run(const std::vector<std::string>& arguments) {
     else if (*option == "--queue-size")
       options.queue_size = static_cast<std::uint32_t>(line.number(1'000'000));
     else if (*option == "--processes")
-      options.processes = line.number(10'000);
+      options.processes = line.number(10'000, 1);
     else if (*option == "--heartbeat-interval")
       options.heartbeat_interval = line.seconds();
     else if (*option == "--scheduler-timeout")
@@ -43,5 +44,5 @@ void run(const std::vector<std::string>& arguments) {
 
 int main(int count, char** arguments) {
   if (const auto status = peer::run_as_task(count, arguments, peer::functions())) return *status;
-  return peer::run_program(count, arguments, run);
+  return peer::run_program(count, arguments, usage, run);
 }

@@ -19,6 +19,7 @@ from zmq.utils.monitor import recv_monitor_message
 from rescind import wire
 from rescind.curve import HANDSHAKE_FAILURES, Handshakes, PeerKeys, Role
 from rescind.messages import ClientHeartbeat, ClientHeartbeatEcho, Message, Resource
+from rescind.wire_layout import MAX_FRAME_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class SchedulerLink:
         self._socket.setsockopt(zmq.LINGER, 0)
         for option in (zmq.SNDHWM, zmq.RCVHWM):
             self._socket.setsockopt(option, 0)  # T6
-        self._socket.setsockopt(zmq.MAXMSGSIZE, 2 * wire.MAX_FRAME_BYTES)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, 2 * MAX_FRAME_BYTES)
         if keys is not None:
             keys.apply(self._socket)
         self._handshakes = Handshakes(keys, Role.CLIENT)

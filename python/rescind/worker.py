@@ -25,6 +25,7 @@ from rescind.messages import Message, ObjectStorageAddress, Task, TaskResult, Ta
 from rescind.payloads import NO_ALLOW_LIST, result_object_id
 from rescind.peer_options import check_endpoint, check_name, check_times
 from rescind.store import ObjectStore, StorageNotFound, UnsupportedStorage, is_of_scaler, open_store
+from rescind.wire_layout import MAX_FRAME_BYTES
 from rescind.worker_machine import (
     Dropped,
     EndProcess,
@@ -223,7 +224,7 @@ class _Connection:
         self.socket.setsockopt(zmq.LINGER, 0)
         for option in (zmq.SNDHWM, zmq.RCVHWM):
             self.socket.setsockopt(option, 0)
-        self.socket.setsockopt(zmq.MAXMSGSIZE, 2 * wire.MAX_FRAME_BYTES)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, 2 * MAX_FRAME_BYTES)
         if keys is not None:
             keys.apply(self.socket)
         self.monitor = self.socket.get_monitor_socket(

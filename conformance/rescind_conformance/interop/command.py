@@ -138,15 +138,15 @@ def interop(
     mixes, scenarios = select_mixes(mix or [], quick=quick), select_scenarios(scenario or [], quick=quick)
     if not mixes or not scenarios:
         fail(f"no {'scenario' if mixes else 'mix'} has such a name: see `rescind interop --list`")
-    peers = built_peers(cpp_peer, typescript_peer)
-    _require_peers(mixes, mix or [], peers)
-    _require_scaler([one for one in mixes if not any(map(peers.missing, one.kinds))])
     try:
         if output is not None:
             require_writable(output)
         known = load_expected(expected)
     except (OSError, ExpectedUnusable, SpecificationError) as error:
         fail(str(error))
+    peers = built_peers(cpp_peer, typescript_peer)
+    _require_peers(mixes, mix or [], peers)
+    _require_scaler([one for one in mixes if not any(map(peers.missing, one.kinds))])
     end_on_first_signal()
     size = large_bytes or (_QUICK_BYTES if quick else _LARGE_BYTES)
     plan = Plan(

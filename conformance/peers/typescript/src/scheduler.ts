@@ -31,6 +31,7 @@ export class Scheduler {
   private readonly lastHeard = new Map<PeerKey, number>();
   private readonly dropped = new Map<string, number>();
   private resolveGone: () => void = () => {};
+  private looked = 0;
   private watching: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: SchedulerOptions) {
@@ -48,8 +49,10 @@ export class Scheduler {
     });
     void this.receiveAll();
     const shortest = Math.min(this.options.workerTimeout ?? 60, this.options.clientTimeout ?? 60);
+    const interval = timerMs(shortest / 10);
+    this.looked = performance.now();
     // What has arrived counts (S9.1): it is read between the timer and the look.
-    this.watching = setInterval(() => setTimeout(() => this.look(), 5), timerMs(shortest / 10));
+    this.watching = setInterval(() => setTimeout(() => this.look(interval), 5), interval);
     return this.router.lastEndpoint ?? "";
   }
 
@@ -60,8 +63,14 @@ export class Scheduler {
     return this.gone.then(() => clearTimeout(grace));
   }
 
-  private look(): void {
+  private look(interval: number): void {
     const now = performance.now();
+    const stopped = now - this.looked - interval;
+    this.looked = now;
+    if (stopped > interval) {
+      // This process did not run: that is nobody's silence (S9.1).
+      for (const [peer, at] of this.lastHeard) this.lastHeard.set(peer, at + stopped);
+    }
     for (const [peer, role] of this.machine.registered()) {
       const timeout = (role === "worker" ? this.options.workerTimeout : this.options.clientTimeout) ?? 60;
       if (now - (this.lastHeard.get(peer) ?? now) > timeout * 1000) {

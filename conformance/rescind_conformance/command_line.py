@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
@@ -98,6 +100,10 @@ def end_on_first_signal() -> None:
 def fail(text: str) -> NoReturn:
     """End the command: it could not run, and why."""
     typer.echo(f"rescind: {text}", err=True)
+    try:
+        sys.stdout.flush()
+    except OSError:  # else Python tries once more as it ends, and changes the exit status
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise typer.Exit(COULD_NOT_RUN)
 
 

@@ -37,7 +37,7 @@ words of `rescind.trace.describe`, tasks are T1, T2...; what those words leave o
     GraphTask G1 of T1 T2 T3<T1,T2 [for T3]     (T3 depends on T1 and T2, and is a target)
     TaskCancel T1 | TaskCancel T1 force
     TaskCancelConfirm T1 canceled | cancelFailed | cancelNotFound | type 7
-    TaskResult T1 success | failed | failedWorkerDied | type 7 [without payload | with two | of T2]
+    TaskResult T1 success | failed | failedWorkerDied | type 7 [without payload | with two | with long | of T2]
     TaskLog T1 stdout 'text'
     WorkerHeartbeat queueSize 2 | WorkerHeartbeat queueSize 2 has gpu
     ClientDisconnect disconnect | shutdown | type 7
@@ -327,6 +327,8 @@ def _result_message(words: str) -> Message:
     name, _, kind = words.partition(" ")
     bare = kind.endswith(" without payload")
     kind, _, other = kind.removesuffix(" without payload").partition(" of ")
+    if kind.endswith(" with long"):
+        return TaskResult(_task(name), _kind(kind.removesuffix(" with long"), _RESULTS), results=(bytes(256),))
     number = _kind(kind.removesuffix(" with two"), _RESULTS)
     payload = () if bare or number == TaskResultType.FAILED_WORKER_DIED else (_payload(other or name),)
     return TaskResult(_task(name), number, results=payload * (2 if kind.endswith(" with two") else 1))

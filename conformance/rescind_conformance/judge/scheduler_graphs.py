@@ -292,7 +292,8 @@ def _on_end(books: Books, graph: GraphBook, task_id: bytes, terminal: Message, c
         requirement, terminal = "S12.6", TaskResult(task_id, DIED)
     if isinstance(terminal, TaskResult):
         graph.failed = int(terminal.result_type) if graph.failed is None else graph.failed
-        passed_on: Message = TaskResult(b"", terminal.result_type, b"", terminal.results * _can_hand_on(terminal))
+        payloads = terminal.results if _can_hand_on(terminal) else ()
+        passed_on: Message = TaskResult(b"", terminal.result_type, b"", payloads)
     else:
         graph.canceled = True
         requirement, passed_on = "S12.10", TaskCancelConfirm(b"", CANCELED)

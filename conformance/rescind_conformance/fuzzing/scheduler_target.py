@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rescind.messages import GraphTask, Message, Task
+from rescind.messages import Message
 from rescind.scheduler_machine import (
     Closed,
     CloseExpired,
@@ -47,8 +47,6 @@ class SchedulerLife:
         )
         self._machine = machine(self._settings)
         self._judge = SchedulerJudge() if judged else None
-        self._used: set[bytes] = set()
-        """Ids that were submitted, or answered as those of targets."""
         self._now = 0.0
         self._closed = False
 
@@ -87,24 +85,9 @@ class SchedulerLife:
                 self._say(sender, frames.any_message(choices, usual))
 
     def _say(self, sender: bytes, message: Message | None, why: str = "") -> None:
-        if isinstance(message, Task | GraphTask) and not self._is_judged(sender, message):
-            self._judge = None
         self._record(MessageRecord(SCHEDULER, sender.decode(), SCHEDULER, message, why))
         if message is not None:
             self._feed(Received(sender, message, frames.encode(message), self._now))
-
-    def _is_judged(self, sender: bytes, message: Task | GraphTask) -> bool:
-        """Whether the judge can read on. It takes an id that is used again after its end (M5), or in a graph that has
-        to be refused for it, for the first one's; and does not know that an empty graph may be refused for a limit."""
-        ids = {message.task_id}
-        if isinstance(message, GraphTask):
-            ids |= {*message.targets, *(node.task_id for node in message.graph)}
-            full = sender not in self._machine.clients and len(self._machine.clients) >= self._settings.max_peers
-            if full and not message.graph:
-                return False
-        again = ids & self._used
-        self._used |= ids
-        return not again or (isinstance(message, Task) and self._machine._in_use(message.task_id))
 
     def _feed(self, event: Event) -> None:
         if self._closed:

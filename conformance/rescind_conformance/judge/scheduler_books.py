@@ -125,9 +125,18 @@ class Books:
         """What is known of a peer."""
         return self.peers.get(name, _NOBODY)
 
-    def owe(self, to: str, message: Message, requirement: str, cause: str = "", *, optional: bool = False) -> None:
+    def owe(
+        self,
+        to: str,
+        message: Message,
+        requirement: str,
+        cause: str = "",
+        *,
+        optional: bool = False,
+        of_graph: bytes = b"",
+    ) -> None:
         """From now on a message is due."""
-        self.dues.add(Due(to, message, requirement, cause, optional=optional))
+        self.dues.add(Due(to, message, requirement, cause, optional=optional, of_graph=of_graph))
 
     def serve(self, name: str, role: str) -> None:
         """It has become clear that a peer is registered."""
@@ -165,14 +174,15 @@ class Books:
         task = self.tasks[message.task_id] = TaskBook(owner, message)
         return task
 
-    def may_refuse(self, owner: str, task_id: bytes) -> None:
-        """A Task may be refused for a limit, until its sender has an echo."""
-        self.dues.add(Due(owner, TaskCancelConfirm(task_id, NOT_FOUND), "S1.3", owner, optional=True, refuses=True))
+    def may_refuse(self, owner: str, task_id: bytes, *, of_graph: bytes = b"") -> None:
+        """A Task, or a graph, may be refused for a limit, until its sender has an echo."""
+        refusal = TaskCancelConfirm(task_id, NOT_FOUND)
+        self.dues.add(Due(owner, refusal, "S1.3", owner, optional=True, refuses=True, of_graph=of_graph))
 
     def refusals(self, task: TaskBook) -> list[Due]:
         """By which it may still be refused."""
         about = self.dues.by_task.get(task.graph or task.message.task_id, ())
-        return [due for due in about if due.refuses and due.to == task.owner]
+        return [due for due in about if due.refuses and due.to == task.owner and due.of_graph == task.graph]
 
     def accept(self, task: TaskBook) -> None:
         """It has become clear that a task was not refused."""
@@ -180,8 +190,9 @@ class Books:
             self.dues.remove(due)
         if task.graph in self.graphs:
             for target in self.graphs[task.graph].message.targets:
-                for due in [due for due in self.dues.by_task.get(target, ()) if due.refuses]:
-                    self.dues.remove(due)
+                for due in [due for due in self.dues.by_task.get(target, ()) if due.of_graph == task.graph]:
+                    if due.refuses:
+                        self.dues.remove(due)
         task.doubtful = task.asked_in_doubt = False
         if task.stage == "held":
             self.serve(task.owner, "client")

@@ -39,6 +39,8 @@ class Due:
     optional: bool = False
     refuses: bool = False
     """It is optional, and refuses a Task that otherwise is held (S1.3)."""
+    of_graph: bytes = b""
+    """The GraphTask that it answers, for itself or for one of its targets (S12.2)."""
     told: bool = False
     """It is optional, since it has been found missing: that is told once."""
     overtaken: bool = False

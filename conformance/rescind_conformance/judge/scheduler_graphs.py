@@ -96,7 +96,7 @@ def submit(books: Books, owner: str, message: GraphTask) -> None:
     answered = _answered(books, owner, message)
     _open(books, owner, message)
     for task_id in (*answered, message.task_id):
-        books.may_refuse(owner, task_id)
+        books.may_refuse(owner, task_id, of_graph=message.task_id)
     for node, after in needs_of(message).items():
         if not after:
             books.make_ready(node, books.held(node).message)
@@ -105,7 +105,8 @@ def submit(books: Books, owner: str, message: GraphTask) -> None:
 def take_for_unclear(books: Books, owner: str, message: GraphTask) -> None:
     """Whether a graph is accepted cannot be known."""
     for task_id in (*dict.fromkeys(message.targets), message.task_id):
-        books.owe(owner, TaskCancelConfirm(task_id, NOT_FOUND), "S12.2", owner, optional=True)
+        refusal = TaskCancelConfirm(task_id, NOT_FOUND)
+        books.owe(owner, refusal, "S12.2", owner, optional=True, of_graph=message.task_id)
     for task_id in (message.task_id, *(node.task_id for node in message.graph)):
         if in_use(books, task_id):
             task, held = books.task(task_id), books.graphs.get(task_id)
@@ -114,6 +115,9 @@ def take_for_unclear(books: Books, owner: str, message: GraphTask) -> None:
             if held is not None and held.owner == owner:
                 books.give_up_graph(held)
     new = [node for node in message.graph if _is_free_or_unclear(books, node.task_id)]
+    graph, task = books.graphs.get(message.task_id), books.tasks.get(message.task_id)
+    if graph is not None and graph.stage == "unclear" and (task is None or task.stage == "over"):
+        graph.replaced = False  # the last that came under this id is a graph again
     if not in_use(books, message.task_id):
         books.give_up_graph(_open(books, owner, replace(message, graph=tuple(new))))
         return
@@ -126,8 +130,8 @@ def refuse(books: Books, owner: str, message: GraphTask, requirement: str) -> No
     if not in_use(books, message.task_id):
         books.graphs[message.task_id] = GraphBook(owner, message, "over")
     for task_id in _answered(books, owner, message):
-        books.owe(owner, TaskCancelConfirm(task_id, NOT_FOUND), "S12.2", owner)
-    books.owe(owner, TaskCancelConfirm(message.task_id, NOT_FOUND), requirement, owner)
+        books.owe(owner, TaskCancelConfirm(task_id, NOT_FOUND), "S12.2", owner, of_graph=message.task_id)
+    books.owe(owner, TaskCancelConfirm(message.task_id, NOT_FOUND), requirement, owner, of_graph=message.task_id)
 
 
 def refused(books: Books, graph: GraphBook) -> None:
@@ -142,9 +146,9 @@ def refused(books: Books, graph: GraphBook) -> None:
         task.graph = b""
     for task_id in (*graph.message.targets, graph.message.task_id):
         for due in books.dues.by_task.get(task_id, ()):
-            if due.refuses:
+            if due.refuses and due.of_graph == graph.message.task_id:
                 books.dues.remove(due)
-                books.owe(due.to, due.message, "S12.2", due.cause)
+                books.owe(due.to, due.message, "S12.2", due.cause, of_graph=due.of_graph)
             elif due.requirement == "S12.14":
                 books.dues.remove(due)  # an empty graph would have ended at once
 
@@ -152,7 +156,7 @@ def refused(books: Books, graph: GraphBook) -> None:
 def ended(books: Books, graph: GraphBook) -> None:
     """The scheduler has sent the terminal message of a graph: it was not refused."""
     for due in books.dues.by_task.get(graph.message.task_id, ()):
-        if due.refuses:
+        if due.refuses and due.of_graph == graph.message.task_id:
             books.dues.remove(due)
 
 
@@ -188,7 +192,8 @@ def _may_not_be_there(books: Books, task: TaskBook) -> bool:
 
 
 def _may_be_refused(books: Books, graph: GraphBook) -> bool:
-    return any(due.refuses for due in books.dues.by_task.get(graph.message.task_id, ()))
+    about = books.dues.by_task.get(graph.message.task_id, ())
+    return any(due.refuses and due.of_graph == graph.message.task_id for due in about)
 
 
 # --- cancels
@@ -358,13 +363,12 @@ def _of(message: Message, task_id: bytes) -> Message:
 
 def still_due_before(books: Books, graph: GraphBook, last: Due) -> Due | None:
     """The first terminal message of a node, or answer to a target, that has to come before the graph's own, `last`."""
-    refuses = last.requirement not in ENDS
-    for task_id in graph.message.targets if refuses else needs_of(graph.message):
-        if task_id in books.graphs:
+    for task_id in graph.message.targets if last.of_graph else needs_of(graph.message):
+        if task_id in books.graphs and not last.of_graph:
             continue  # its id was used again (M5): what is due may be of that graph
         for due in books.dues.by_task.get(task_id, ()):
             answers = due.requirement in _ANSWERS_LATER or due.message == TaskCancelConfirm(task_id, CANCEL_FAILED)
-            other = due.requirement != "S12.2" if refuses else answers or isinstance(due.message, TaskLog)
-            if due.to == graph.owner and not due.optional and not other:
+            other = not last.of_graph and (answers or isinstance(due.message, TaskLog))
+            if due.to == graph.owner and due.of_graph == last.of_graph and not due.optional and not other:
                 return due
     return None

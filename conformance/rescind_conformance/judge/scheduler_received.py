@@ -98,7 +98,7 @@ def _on_task(books: Books, sender: str, peer: PeerBook, message: Task) -> None:
     _speaks_as(peer, "client")
     peer.role = peer.role or "client"
     graph = books.graphs.get(task_id)
-    if graph is not None and graph.stage != "over" and not peer.lost:
+    if graph is not None and graph.stage != "over" and not (peer.lost and not peer.vague):
         _on_task_under_id_of_graph(books, sender, peer, graph, message)
         return
     if task is not None and task.doubtful and task.owner != sender and not _is(books.look(task.owner), "client"):
@@ -130,13 +130,18 @@ def _on_task(books: Books, sender: str, peer: PeerBook, message: Task) -> None:
 
 def _on_task_under_id_of_graph(books: Books, sender: str, peer: PeerBook, graph: GraphBook, message: Task) -> None:
     refusal = TaskCancelConfirm(message.task_id, NOT_FOUND)
-    if peer.vague and graph.owner != sender:
+    if graph.stage != "unclear" and peer.vague and graph.owner != sender:
         books.owe(sender, refusal, "S1.3", sender, optional=True)
     elif graph.stage == "unclear" or graphs.is_unclear(books, graph.message):
         books.owe(sender, refusal, "S1.3", sender, optional=True)
         books.give_up_graph(graph)
-        if message.task_id not in books.tasks:
-            books.give_up(message.task_id, books.open(sender, message))
+        former = books.task(message.task_id)
+        if former is None or former.stage == "over":
+            task = books.open(sender, message)
+            task.places = former.places if former is not None else ()
+            books.give_up(message.task_id, task)
+        elif former.stage != "unclear":
+            books.give_up(message.task_id, former)
     elif graph.owner != sender:
         books.owe(sender, refusal, "S1.3", sender)
         books.dropped.setdefault(message.task_id, "S1.3")
@@ -223,8 +228,8 @@ def _on_answer(books: Books, sender: str, peer: PeerBook, task_id: bytes, messag
     if task is None:
         return
     named = kind is None or kind in set(CancelConfirmType)
-    if sender in task.places and named and kind != CANCEL_FAILED:
-        books.clear_doubt(task, sender)
+    if sender in task.places and kind is None:
+        books.clear_doubt(task, sender)  # a confirm without a round would be dropped (S8.3)
     to_owner = (task.owner, effect_of(message))
     if task.stage == "unclear":
         pass

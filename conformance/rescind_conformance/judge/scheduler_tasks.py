@@ -145,7 +145,8 @@ class TaskRules(Findings):
         owed = books.dues.owed(to, message)
         due = books.dues.take(to, message)
         graph = books.graphs.get(task_id)
-        if graph is not None and (task is None or (task.stage == "over" and not graph.replaced)):
+        of_target = due is not None and due.of_graph not in (b"", task_id)
+        if graph is not None and not of_target and (task is None or (task.stage == "over" and not graph.replaced)):
             self._on_told_of_graph(to, graph, message, due, said)
             return
         if due is not None:
@@ -192,7 +193,7 @@ class TaskRules(Findings):
             return
         if due.message != message and not due.optional:
             self._break(due.requirement, f"{said}, not {self._words(due.message)}")
-        if due.refuses:
+        if due.refuses and due.of_graph and to == graph.owner:
             refused(books, graph)
         elif due.requirement == "S12.14":
             ended(books, graph)

@@ -181,8 +181,10 @@ def _answered(books: Books, owner: str, message: GraphTask) -> list[bytes]:
 
 def _is_free_or_unclear(books: Books, task_id: bytes) -> bool:
     """Whether there is no task under an id, nor a graph but one of which nothing is known."""
-    graph = books.graphs.get(task_id)
-    return not in_use(books, task_id) or (task_id not in books.tasks and graph is not None and graph.stage == "unclear")
+    if not in_use(books, task_id):
+        return True
+    task, graph = books.tasks.get(task_id), books.graphs.get(task_id)
+    return (task is None or task.stage == "over") and graph is not None and graph.stage == "unclear"
 
 
 def _may_not_be_there(books: Books, task: TaskBook) -> bool:

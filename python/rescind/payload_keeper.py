@@ -7,6 +7,7 @@ owners, the scheduler keeps the books: ObjectInstructions say what is there and 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -44,6 +45,9 @@ class PayloadKeeper(Protocol):
     def news_for_workers(self) -> Iterator[bytes]:
         """The frames, if any, that each worker is to be sent now."""
 
+    def try_again(self) -> None:
+        """Have done what the store could not do before: its disk may have room again."""
+
     def close(self) -> None:
         """Finish what was begun, and let go of the store."""
 
@@ -73,6 +77,10 @@ class EmbeddedPayloads:
         """None: our workers keep no objects."""
         return iter(())
 
+    def try_again(self) -> None:
+        """See `PayloadKeeper`."""
+        self._storekeeper.try_again()
+
     def close(self) -> None:
         """See `PayloadKeeper`."""
         self._storekeeper.close()
@@ -95,8 +103,6 @@ class ScalerPayloads:
         self._ledger = ObjectLedger()
         self._gone: list[bytes] = []
         """What workers have not been told of yet."""
-        self._undeleted: list[bytes] = []
-        """What the server could not be asked to delete; for the storekeeper's thread only."""
         self._storekeeper = _Storekeeper()
         self.address = announced or storage
 
@@ -109,7 +115,7 @@ class ScalerPayloads:
         if object_ids:
             self._gone.extend(object_ids)
             self._ledger.forget(object_ids)
-            self._storekeeper.post(partial(self._delete, object_ids))
+            self._storekeeper.post(partial(self._store.delete, None, object_ids))
 
     def on_instruction(self, frame: bytes, may_own: Callable[[bytes], bool]) -> None:
         """See `PayloadKeeper`."""
@@ -130,18 +136,14 @@ class ScalerPayloads:
         gone, self._gone = self._gone, []
         return deleted(b"", gone)
 
+    def try_again(self) -> None:
+        """See `PayloadKeeper`."""
+        self._storekeeper.try_again()
+
     def close(self) -> None:
         """See `PayloadKeeper`."""
         self._storekeeper.close()
         self._store.close()
-
-    def _delete(self, object_ids: Sequence[bytes]) -> None:
-        doomed, self._undeleted = [*self._undeleted, *object_ids], []
-        try:
-            self._store.delete(None, doomed)
-        except StoreFailed:
-            self._undeleted = doomed  # tried again with the next ones
-            raise
 
 
 def keep_payloads(run_directory: Path | None, storage: str | None, advertised: str | None) -> PayloadKeeper:
@@ -181,21 +183,35 @@ def look_after(
 
 
 class _Storekeeper:
-    """A thread of its own for the store (T5): clients may keep it busy for long."""
+    """A thread of its own for the store (T5): clients may keep it busy for long. What fails is done later."""
 
     def __init__(self) -> None:
         self._thread = SerialThread("rescind-store")
+        self._undone: deque[Callable[[], None]] = deque()
+        """For that thread only, but whether there are any."""
+        self._failing = False
 
     def post(self, action: Callable[[], None]) -> None:
-        def attempt() -> None:
-            try:
-                action()
-            except StoreFailed as error:
-                logger.error("payloads of a peer that has gone stay in the store: %s", error)
+        self._thread.post(partial(self._do, action))
 
-        self._thread.post(attempt)
+    def try_again(self) -> None:
+        """Only if something has failed."""
+        if self._undone:
+            self._thread.post(self._do)
 
     def close(self) -> None:
         """Wait until all is done."""
         self._thread.close()
         self._thread.join()
+
+    def _do(self, *actions: Callable[[], None]) -> None:
+        self._undone.extend(actions)
+        try:
+            while self._undone:
+                self._undone[0]()
+                self._undone.popleft()
+                self._failing = False
+        except StoreFailed as error:
+            if not self._failing:
+                logger.error("payloads of a peer that has gone stay in the store for now: %s", error)
+            self._failing = True

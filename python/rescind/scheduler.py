@@ -233,7 +233,7 @@ class Scheduler:
                 if timer.event is TimePassed and not drained and now < timer.due + self._patience:
                     continue
                 timer.due = now + timer.interval
-                self._tell_workers_what_has_gone()
+                self._look_after_payloads()
                 self._handle(TimePassed(now) if timer.event is TimePassed else RebalanceDue())
         if self._close_deadline is not None and now >= self._close_deadline:
             self._handle(CloseExpired())
@@ -297,7 +297,8 @@ class Scheduler:
                 self._carry_out(instruction)
         return done
 
-    def _tell_workers_what_has_gone(self) -> None:
+    def _look_after_payloads(self) -> None:
+        self._payloads.try_again()
         for frame in self._payloads.news_for_workers():
             for worker in self._machine.workers:
                 self._send_frame(worker, frame, None)

@@ -3,7 +3,7 @@
 Three kinds, none of which ever holds a socket of the scheduler:
 
 - The *server*, one a worker: has imported what is slow to import, and forks a guard on demand, so that
-  a new process costs milliseconds.
+  a new process costs milliseconds. If a guard is killed, it ends what that would have ended.
 - A *guard*, one a slot: forks the runner and waits. When the worker asks for it, or is gone (its end of
   the `lifeline` closes either way, also by `kill -9`), or the runner has died, it ends the runner and
   everything the runner ever started, and then itself. It does so from outside of the runner, since a
@@ -11,8 +11,8 @@ Three kinds, none of which ever holds a socket of the scheduler:
   session of its own escapes, because orphans come to the guard; elsewhere the runner's process group ends.
 - A *runner*: runs one task after another in its main thread.
 
-A guard's end is what the worker takes for the end of the process (W2.2): its lifeline closes after the
-last descendant was reaped.
+The worker takes the end of the lifeline for the end of the process (W2.2): it closes after the last descendant
+was reaped, since guard and server both have it open.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -101,27 +101,76 @@ def serve(control_descriptor: int, allowed: Sequence[str] | None = None) -> None
     """
     control = socket.socket(fileno=control_descriptor)
     control.set_inheritable(False)
-    # Guards are reaped by the kernel: the worker hears of their end through their lifelines.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _name_process("rescind-server")
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    woken, wake = _woken_by_children()
     gc.freeze()  # what is shared with the children stays shared
-    while True:
+    lifelines: dict[int, int] = {}
+    """By guard."""
+    watched: list[int | socket.socket] = [woken, control]
+    while control in watched or lifelines:
+        readable, _, _ = select.select(watched, [], [])
+        if woken in readable:
+            _drain(woken)
+            _bury_guards(lifelines)
+        if control not in readable:
+            continue
         request, descriptors, _, _ = socket.recv_fds(control, 1, 2)
         if not request:
-            break
-        if request == IMPORT_SCALER:
+            watched.remove(control)
+        elif request == IMPORT_SCALER:
             with contextlib.suppress(ImportError):  # who opens such a store is told
                 import rescind.scaler_payloads
                 import rescind.scaler_store
                 import rescind.scaler_tasks  # noqa: F401
             gc.freeze()
-            continue
-        if os.fork() == 0:
-            _never_return(_guard, control, *descriptors, allowed)
-        for descriptor in descriptors:
-            os.close(descriptor)
+        else:
+            lifeline, tasks = descriptors
+            guard = os.fork()
+            if guard == 0:
+                for descriptor in (control.fileno(), woken, wake, *lifelines.values()):
+                    os.close(descriptor)
+                _never_return(_guard, lifeline, tasks, allowed)
+            lifelines[guard] = lifeline
+            os.close(tasks)
+
+
+def _woken_by_children() -> tuple[int, int]:
+    """A pipe that is readable when a child has ended."""
+    woken, wake = os.pipe()
+    for end in (woken, wake):
+        os.set_blocking(end, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    return woken, wake
+
+
+def _drain(woken: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        os.read(woken, 4096)
+
+
+def _bury_guards(lifelines: dict[int, int]) -> None:
+    """Reap guards that have ended. What one leaves that was killed has come to this process, and is ended here."""
+    buried = []
     with contextlib.suppress(ChildProcessError):
-        os.wait()  # with SIGCHLD ignored it returns by raising, when the last child has ended
+        while (ended := os.waitpid(-1, os.WNOHANG))[0] != 0:
+            guard, status = ended
+            if guard in lifelines:
+                buried.append(lifelines.pop(guard))
+                while status and sys.platform == "linux" and _end_orphans(lifelines):
+                    pass  # what they had started in turn comes here now
+    for lifeline in buried:
+        os.close(lifeline)
+
+
+def _end_orphans(guards: Container[int]) -> bool:
+    """Kill and reap the children that are no guards; whether there were any."""
+    orphans = [pid for pid in _own_children() if pid not in guards]
+    for pid in orphans:
+        _kill(os.kill, pid)
+        os.waitpid(pid, 0)
+    return bool(orphans)
 
 
 def _never_return(body: Callable[..., None], *arguments: Any) -> NoReturn:
@@ -136,16 +185,11 @@ def _never_return(body: Callable[..., None], *arguments: Any) -> NoReturn:
         os._exit(status)
 
 
-def _guard(control: socket.socket, lifeline: int, tasks: int, allowed: Sequence[str] | None) -> None:
-    control.close()
+def _guard(lifeline: int, tasks: int, allowed: Sequence[str] | None) -> None:
     os.setsid()  # Ctrl-C in the worker's terminal is for the worker
     _name_process("rescind-guard")
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    woken, wake = os.pipe()
-    for end in (woken, wake):
-        os.set_blocking(end, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    woken, wake = _woken_by_children()
     guard = os.getpid()
     runner = os.fork()
     if runner == 0:
@@ -158,8 +202,7 @@ def _guard(control: socket.socket, lifeline: int, tasks: int, allowed: Sequence[
         readable, _, _ = select.select([lifeline, woken], [], [])
         if lifeline in readable:
             break
-        with contextlib.suppress(BlockingIOError):
-            os.read(woken, 4096)
+        _drain(woken)
         ended = _reap(runner)
     _end_descendants(runner, ended)
 

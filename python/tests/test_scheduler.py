@@ -306,6 +306,31 @@ def test_a_store_that_others_keep_busy_holds_nobody_up(tmp_path: Path, monkeypat
     running.stop()
 
 
+def test_what_the_store_could_not_do_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client leaves while the disk is full, or somebody writes for long: what it has stored goes later."""
+    monkeypatch.setattr("rescind.payload_keeper._BUSY_SECONDS", 0.05)
+    running = Serving(Scheduler(settings=SchedulerSettings(client_timeout=0.4), run_directory=tmp_path, grace=0.0))
+    leaving, staying = running.peer(b"C1"), running.peer(b"C2")
+    leaving.fence()
+    (path,) = tmp_path.glob("objects*.sqlite")
+    store = SqliteStore(path, create=False)
+    store.put(b"C1", bytes(32), b"of a client that leaves")
+    held = sqlite3.connect(path, isolation_level=None)
+    held.execute("BEGIN IMMEDIATE")
+    leaving.say(ClientDisconnect(DisconnectType.DISCONNECT))
+    ended = time.monotonic() + 0.5
+    while time.monotonic() < ended:  # nothing can be seen of what fails
+        staying.fence()
+    held.execute("ROLLBACK")
+    held.close()
+    ended = time.monotonic() + 10.0
+    while store.count() and time.monotonic() < ended:
+        staying.fence()
+    assert store.count() == 0
+    store.close()
+    running.stop()
+
+
 def test_what_has_arrived_shows_that_its_sender_lives(tmp_path: Path) -> None:
     """S9.1: the scheduler is stopped for longer than its time-out, and finds more than it reads at once."""
     options = ["--endpoint", f"ipc://{tmp_path}/s", "--client-timeout", "0.3", "--run-directory", str(tmp_path / "run")]

@@ -531,6 +531,17 @@ def test_force_ends_all_that_the_function_started(scheduler: FakeScheduler, repo
         wait_until_ended([guard])
 
 
+def test_a_guard_that_is_killed_leaves_nothing(scheduler: FakeScheduler, reports: Reports) -> None:
+    """W3.1, W2.2: what the function has started is gone when the worker says that it died."""
+    with working(scheduler):
+        task_id = scheduler.submit(run_for_ever_with_family, reports.path)
+        family = reports.next()
+        os.kill(family.pop(1), signal.SIGKILL)
+        assert scheduler.expect_result(task_id, DIED) is None
+        assert not [pid for pid in family if exists(pid)]
+        assert scheduler.expect_result(scheduler.submit(abs, -1), SUCCESS) == 1
+
+
 def test_without_force_a_running_task_refuses_and_goes_on(
     scheduler: FakeScheduler, reports: Reports, tmp_path: Path
 ) -> None:

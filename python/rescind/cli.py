@@ -45,6 +45,7 @@ def whole_app() -> typer.Typer:
     """Every command."""
     from rescind_conformance.benchmark.command import app as benchmark_app
     from rescind_conformance.cli import app as conformance_app
+    from rescind_conformance.faults.command import faults_command
     from rescind_conformance.fuzzing.command import fuzz_command
     from rescind_conformance.interop.command import interop
     from rescind_conformance.judge.command import check
@@ -54,6 +55,7 @@ def whole_app() -> typer.Typer:
     app.add_typer(conformance_app, name="conformance")
     app.add_typer(benchmark_app, name="benchmark")
     app.command()(check)
+    app.command("faults")(faults_command)
     app.command("fuzz")(fuzz_command)
     app.command("soak")(soak_command)
     app.command()(interop)

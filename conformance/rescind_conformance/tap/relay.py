@@ -174,6 +174,16 @@ class Relay:
         self._jobs.append(job)
         self._wake()
 
+    def cut(self, which: Callable[[Peer], bool]) -> None:
+        """Close the connections of these peers, both ends, with what was on its way. Only in the relay's thread."""
+        for connection in list(self._connections):
+            if which(connection.peer):
+                self._close(connection)
+
+    def next_number(self) -> int:
+        """Of the next connection, at least. Only in the relay's thread."""
+        return next(self._numbers)
+
     def look_again(self) -> None:
         """A message is held no more. Only in the relay's thread."""
         self._look_again = True
@@ -240,6 +250,8 @@ class Relay:
 
     def _reached(self, connection: _Connection) -> None:
         """The scheduler has taken the connection, or refused it."""
+        if connection.closed:
+            return
         far = connection.lanes[0].target
         self._selector.unregister(far)
         if far.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
@@ -258,6 +270,8 @@ class Relay:
 
     def _ready(self, connection: _Connection, lane: _Lane, events: int) -> None:
         """Something can be done at the socket from which this direction comes."""
+        if connection.closed:
+            return
         if events & selectors.EVENT_WRITE:
             other = connection.lanes[lane.to_scheduler]
             self._flush(connection, other)
@@ -274,6 +288,8 @@ class Relay:
         except OSError:
             data = b""
         self._run_jobs()  # what was asked for before this was sent is done before it passes
+        if connection.closed:
+            return
         if not data:
             lane.ended = True
             other = connection.lanes[lane.to_scheduler]

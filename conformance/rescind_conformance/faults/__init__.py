@@ -1,0 +1,1 @@
+"""Faults over real processes: clients, schedulers and workers are killed, stopped and cut off."""

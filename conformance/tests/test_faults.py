@@ -1,0 +1,119 @@
+"""`rescind faults`: what it draws, that it finds what is broken, that it leaves nothing, and a short run."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from rescind.cli import whole_app
+from rescind_conformance.faults.episode import Report, play
+from rescind_conformance.faults.nursery import Nursery
+from rescind_conformance.faults.plan import KINDS, draw_plan
+
+FAULTS = 25
+PATIENCE = 3.0
+MOST_EPISODES = 8
+HANG = 60.0
+
+
+def environment(place: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(place)}
+
+
+def test_a_seed_draws_the_same_again() -> None:
+    plans = [draw_plan(7, episode, 50) for episode in range(20)]
+    assert plans == [draw_plan(7, episode, 50) for episode in range(20)]
+    assert {fault.kind for plan in plans for fault in plan.faults} == set(KINDS)
+    assert plans != [draw_plan(8, episode, 50) for episode in range(20)]
+    assert {fault.kind.name for fault in draw_plan(7, 0, 50, ["cut", "clock"]).faults} == {"cut", "clock"}
+
+
+def episodes(place: Path, kinds: Sequence[str], spoil: str) -> Generator[Report, None, None]:
+    """Some short ones. What faults meet is up to the machine: not each shows what is broken."""
+    root = place / "systems"
+    root.mkdir()
+    nursery = Nursery(root, place / "nursery.log", spoil=f"spoiled_parties:{spoil}")
+    try:
+        for number in range(MOST_EPISODES):
+            folder = root / str(number)
+            folder.mkdir()
+            yield play(replace(draw_plan(1, number, 8, kinds), patience=PATIENCE), nursery, folder)
+    finally:
+        nursery.stop()
+        assert not root.exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kinds", "found"),
+    [
+        ("owes_answers_of_lost_workers", ["kill-worker", "leave-worker", "storm"], "was not settled|have not returned"),
+        ("lets_tasks_of_lost_clients_run", ["kill-client", "storm"], "places at the workers|was not settled"),
+        ("keeps_payloads_of_lost_clients", ["kill-client"], "objects are left"),
+        ("leaves_processes", ["storm"], "processes are left"),
+        ("settles_what_was_lost", ["cut"], "never returned"),
+        ("runs_twice", ["storm"], r"W1\.1"),
+    ],
+)
+def test_what_is_broken_is_found(tmp_path: Path, spoil: str, kinds: Sequence[str], found: str) -> None:
+    with closing(episodes(tmp_path, kinds, spoil)) as reports:
+        assert any(re.search(found, problem) for report in reports for problem in report.problems)
+
+
+def test_a_short_run(tmp_path: Path) -> None:
+    """What CI plays; and what it tells."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "rescind", "faults", "--seed", "3", "--faults", str(FAULTS), "--output", "found"],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=HANG * 4,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout
+    took = re.search(
+        r"^(\d+) faults took effect, \d+ of them at their very moment, in (\d+) episodes", ran.stdout, re.M
+    )
+    assert took is not None, ran.stdout
+    assert int(took[1]) >= FAULTS
+    assert "nothing was lost" in ran.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_stopped_it_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "rescind", "faults", "--faults", "1000", "--jobs", "1"]
+    run = subprocess.Popen(command, env=environment(tmp_path), cwd=tmp_path)
+    family: list[psutil.Process] = []
+    while not any(each.name() == "rescind-task" for each in family):
+        family = psutil.Process(run.pid).children(recursive=True)
+    run.send_signal(number)
+    assert run.wait(HANG) == {signal.SIGTERM: 128 + signal.SIGTERM, signal.SIGKILL: -signal.SIGKILL}[number]
+    if number is not signal.SIGKILL:  # what is left of that one ends by itself, soon
+        assert [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE] == []
+        assert list(tmp_path.iterdir()) == []
+    _, alive = psutil.wait_procs(family, timeout=HANG)
+    assert alive == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_asked_for(tmp_path: Path) -> None:
+    for arguments, said in (
+        (["--kind", "earthquake"], "there is no kind 'earthquake'"),
+        (["--faults", "3", "--minutes", "1"], "give --faults or --minutes"),
+    ):
+        ran = CliRunner().invoke(whole_app(), ["faults", *arguments])
+        assert (ran.exit_code, said in ran.output) == (2, True)
+    ran = CliRunner().invoke(whole_app(), ["faults", "--list"])
+    assert [line.split()[0] for line in ran.output.splitlines()] == [kind.name for kind in KINDS]

@@ -29,7 +29,7 @@ from rescind.messages import (
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
-from rescind.placement import WorkerRecord, tasks_to_move
+from rescind.placement import Placement, WorkerRecord, tasks_to_move
 from rescind.scheduler_events import (
     Closed,
     CloseExpired,
@@ -98,8 +98,9 @@ _LOST_CLIENT = Task | GraphTask | TaskCancel | ClientHeartbeat
 class SchedulerMachine(SchedulerTasks):
     """One scheduler. Not thread-safe: one thread calls `handle`, in the order in which messages came in."""
 
-    def __init__(self, settings: SchedulerSettings | None = None) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: SchedulerSettings | None = None, placement: Placement | None = None) -> None:
+        """`placement`: another choice of workers than this package's."""
+        super().__init__(settings, placement)
         self._lost: OrderedDict[bytes, _LostPeer] = OrderedDict()
         """By routing id, the one lost first comes first (S9.6, S9.8)."""
         self._on_message: dict[type, Callable[[Received], None]] = {

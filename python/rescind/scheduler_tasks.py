@@ -56,7 +56,7 @@ _FORCED = (TaskState.ESCALATED, TaskState.FORCING)
 class SchedulerTasks:
     """Tasks, their owners and holders."""
 
-    def __init__(self, settings: SchedulerSettings | None = None) -> None:
+    def __init__(self, settings: SchedulerSettings | None = None, placement: Placement | None = None) -> None:
         self._settings = settings or SchedulerSettings()
         self._tasks: dict[bytes, TaskRecord] = {}
         self._graphs: dict[bytes, Graph] = {}
@@ -66,7 +66,7 @@ class SchedulerTasks:
         self._queue: OrderedDict[bytes, None] = OrderedDict()
         self._clients: dict[bytes, ClientRecord] = {}
         self._workers: dict[bytes, WorkerRecord] = {}
-        self._placement = Placement()
+        self._placement = placement or Placement()
         self._closing = False
         self._out: list[Instruction] = []
 

@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted: nothing is written", file=sys.stderr)
         return _COULD_NOT_RUN
     today = datetime.now(UTC).date().isoformat()
-    save(options.output, about | {"recorded": today, "scenario": _SCENARIO, "command": command}, passed, schema)
+    about |= {"recorded": today, "scenario": _SCENARIO, "command": command}
+    save(options.output, about, passed, schema)
     print(f"{options.output}: {sum(not one.event for one in passed)} frames")
     return 0
 

@@ -84,7 +84,9 @@ class Life:
         """A new client. With the output of tasks, if this version has that."""
         from rescind.client import Client
 
-        streams = {"stream_output": True} if "stream_output" in inspect.signature(Client).parameters else {}
+        streams: dict[str, Any] = {"stream_output": True}
+        if "stream_output" not in inspect.signature(Client).parameters:
+            streams = {}
         return Client(self.endpoint, name=name, heartbeat_interval=HEARTBEAT_SECONDS, **streams)
 
     def worker_command(self) -> list[str]:
@@ -227,6 +229,7 @@ class ScalerLife(Life):
         assert client.submit(square, 7).result(PATIENCE_SECONDS) == 49
         runs, go = self._held(client, "runs")
         queued, kept = client.submit(square, 8), client.submit(square, 9)
+        _tell_tap("wait until placed")  # else its cancel may pass before it is placed
         assert queued.cancel(PATIENCE_SECONDS)
         go.write_text("go")
         assert runs.result(PATIENCE_SECONDS) == "go"
@@ -235,9 +238,11 @@ class ScalerLife(Life):
         self._end_in_each_way(client)
         self._graphs(client)
         self._move(client)
+        leaves, dies = self._workers
+        leaves.terminate()
+        _tell_tap("wait until a worker left")
         orphan = self._runs_on(client, "orphan")
-        for worker in self._workers:
-            _kill(worker)
+        _kill(dies)
         self._start_worker()
         assert orphan.result(PATIENCE_SECONDS) == "again"
         leaver = self.client("second")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from rescind.messages import Message, Task, WorkerDisconnectNotification
 from rescind.trace import PeerNames
 from rescind_conformance.interop.programs import Program, StorageServer, endpoint_of, scaler_scheduler
 from rescind_conformance.judge.tapped import CLOSED, OPENED
@@ -23,10 +24,10 @@ from rescind_conformance.tap.relay import Fate, Passage, Peer, Relay
 from rescind_conformance.tap.rules import Action, Rules, Sight, parse_rule
 from rescind_conformance.tap.session import read_frames, routing_id
 
+WAIT_SECONDS = 30.0
+"""How long the life waits for what it expects to pass."""
 LIFE_SECONDS = 180.0
 """How long a life may take; the longest takes a tenth."""
-WORKER_TIMEOUT = 2
-"""Seconds of silence after which a scheduler gives a worker up: the life waits for it."""
 
 
 class LifeFailed(Exception):
@@ -38,6 +39,8 @@ class Version(Protocol):
 
     make: str
     """The name under which `life` knows it."""
+    worker_timeout: int
+    """Seconds of silence after which its scheduler gives a worker up; the life waits for that."""
 
     def scheduler(self, folder: Path) -> tuple[Process, ...]:
         """Start a scheduler that listens; it is the last of what was started. Raises `SubjectUnavailable`."""
@@ -53,6 +56,7 @@ class SourceTree:
     """A version of this project, in a directory with `python` and `protocol`."""
 
     make = "rescind"
+    worker_timeout = 2
 
     def __init__(self, source: Path) -> None:
         self._source = source
@@ -60,7 +64,7 @@ class SourceTree:
     def scheduler(self, folder: Path) -> tuple[Process, ...]:
         """Implements `Version`."""
         options = ["--endpoint", "tcp://127.0.0.1:0", "--run-directory", str(folder / "run"), "--accept-shutdown"]
-        times = ["--worker-timeout", str(WORKER_TIMEOUT), "--rebalance-interval", "0.2"]
+        times = ["--worker-timeout", str(self.worker_timeout), "--rebalance-interval", "0.2"]
         command = [sys.executable, "-m", "rescind", "scheduler", *options, *times]
         return (Process(command, folder / "scheduler.log", self.environment()),)
 
@@ -77,11 +81,12 @@ class Scaler:
     """The installed release of OpenGRIS Scaler."""
 
     make = "scaler"
+    worker_timeout = 4
 
     def scheduler(self, folder: Path) -> tuple[Process, ...]:
         """Implements `Version`."""
         storage = StorageServer(folder / "storage.log")
-        timeout = ["--worker-timeout-seconds", str(2 * WORKER_TIMEOUT)]
+        timeout = ["--worker-timeout-seconds", str(self.worker_timeout)]
         return storage.program, scaler_scheduler(folder / "scheduler.log", storage, *timeout)
 
     def endpoint(self, scheduler: Process) -> str:
@@ -100,6 +105,8 @@ class _Keeper:
     def __init__(self) -> None:
         self.rules = Rules()
         self.is_held = threading.Event()
+        self.changed = threading.Condition()
+        """Notified when something has passed."""
         self.passages: list[Passed] = []
         self._began = time.monotonic()
         self._names = PeerNames()
@@ -123,9 +130,28 @@ class _Keeper:
 
     def passed(self, passage: Passage, leg: str) -> None:
         peer = routing_id(passage.peer)
-        self.passages += [Passed(self._now(), peer, passage.to_scheduler, frame, leg) for frame in passage.frames]
+        with self.changed:
+            self.passages += [Passed(self._now(), peer, passage.to_scheduler, frame, leg) for frame in passage.frames]
+            self.changed.notify()
         if leg != "in" and self.rules:
             self.rules.passed(self._sight(passage))
+
+    def wait_for(self, happened: Callable[[], bool]) -> None:
+        """Until something has passed, or what could make it pass must have failed."""
+        with self.changed:
+            self.changed.wait_for(happened, WAIT_SECONDS)
+
+    def all_placed(self) -> bool:
+        """Whether each Task that came from a client has passed to a worker."""
+        tasks = [(one.to_scheduler, message.task_id) for one, message in self._read() if isinstance(message, Task)]
+        return all((False, task_id) in tasks for to_scheduler, task_id in tasks if to_scheduler)
+
+    def a_worker_left(self) -> bool:
+        """Whether a worker has said good-bye."""
+        return any(isinstance(message, WorkerDisconnectNotification) for _, message in self._read())
+
+    def _read(self) -> Iterator[tuple[Passed, Message | None]]:
+        return ((one, read_frames((one.frame,))[0]) for one in self.passages if not one.event)
 
     def _now(self) -> float:
         return time.monotonic() - self._began
@@ -158,8 +184,9 @@ def _live(version: Version, folder: Path, relay: Relay, keeper: _Keeper) -> None
     try:
         for line in program.stdout:
             _do(line.decode().strip(), relay, keeper)
-            program.stdin.write(b"\n")
-            program.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):  # it has ended; its status tells
+                program.stdin.write(b"\n")
+                program.stdin.flush()
         if program.wait(LIFE_SECONDS) != 0:
             raise LifeFailed(f"the life did not come through; its last words:\n{program.log_tail()}")
     finally:
@@ -171,12 +198,16 @@ def _do(line: str, relay: Relay, keeper: _Keeper) -> None:
     """What the life asks of the tap."""
     if line == "wait until held":
         keeper.is_held.wait(LIFE_SECONDS)
+    elif line == "wait until placed":
+        keeper.wait_for(keeper.all_placed)
+    elif line == "wait until a worker left":
+        keeper.wait_for(keeper.a_worker_left)
     elif line.startswith("hold "):
         rule = parse_rule(Action.HOLD, line.removeprefix("hold "))
         relay.run_soon(lambda: keeper.rules.add(rule))  # before anything passes that is sent from now on
 
 
-@contextmanager
+@contextlib.contextmanager
 def _tapped(endpoint: str) -> Iterator[tuple[Relay, _Keeper]]:
     keeper = _Keeper()
     relay = Relay(address_of("tcp://127.0.0.1:0", to_bind=True), address_of(endpoint), keeper)

@@ -16,7 +16,7 @@ _SCHEDULER: Mapping[str, str] = {
     "S12.19": "what a scheduler keeps in memory is not in its messages",
     "S11.2": "what a scheduler counts and logs is not in its messages",
     "E1": "binds those who change the schema",
-    "E2": "the sum of M3, M4 and M6, which have their own cases",
+    "E4": "binds those who change the schema",
 }
 
 _CLIENT: Mapping[str, str] = {
@@ -24,7 +24,8 @@ _CLIENT: Mapping[str, str] = {
     "T5": "binds schedulers",
     "T6": "an option of the subject's own sockets; its effect shows only beyond any bounded number of messages",
     "E1": "binds those who change the schema",
-    "E2": "the sum of M3, M4 and M6, which have their own cases",
+    "E3": "binds schedulers",
+    "E4": "binds those who change the schema",
 }
 
 _WORKER: Mapping[str, str] = {
@@ -32,7 +33,8 @@ _WORKER: Mapping[str, str] = {
     "T5": "binds schedulers",
     "T6": "an option of the subject's own sockets; its effect shows only beyond any bounded number of messages",
     "E1": "binds those who change the schema",
-    "E2": "the sum of M3, M4 and M6, which have their own cases",
+    "E3": "binds schedulers",
+    "E4": "binds those who change the schema",
 }
 
 _IN_PART: Mapping[str, Mapping[str, str]] = {

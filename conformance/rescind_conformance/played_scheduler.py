@@ -116,6 +116,8 @@ class PlayedScheduler(Findings):
         """Under which the subject has come, in order: the last one is the present."""
         self.echoes = True
         """Whether heartbeats are echoed."""
+        self.write_echo: Callable[[Message], bytes] = wire.encode
+        """How an echo becomes a frame."""
         self.heartbeats = 0
         """How many have come."""
         self.storage = ObjectStorageAddress(**hello["storage"])
@@ -351,7 +353,7 @@ class PlayedScheduler(Findings):
             kind = ClientHeartbeatEcho if isinstance(message, ClientHeartbeat) else WorkerHeartbeatEcho
             echo = kind(self.storage)
             self.trace.append(Entry(self._step, SCHEDULER, self.subject, echo, fence=True))
-            self._router.send_multipart([routing_id, wire.encode(echo)])
+            self._router.send_multipart([routing_id, self.write_echo(echo)])
 
     def _listen(self) -> None:
         for event in self.adapter.receive():

@@ -160,7 +160,7 @@ _RESULT: Final = TaskResult(_ID, TaskResultType.SUCCESS, b"", (_OBJECT,))
 
 
 def build() -> list[Vector]:
-    """All vectors, the same at every call."""
+    """All vectors of this version, the same at every call."""
     return [*_messages(), *_variants(), *_unknown(), *_malformed()]
 
 

@@ -1,4 +1,5 @@
-"""The test vectors in `protocol/vectors`: written, compared and loaded here, and defined in `vector_frames`.
+"""The test vectors in `protocol/vectors`: written, compared and loaded here, and defined in `vector_frames` and
+`vector_versions`.
 
 `python -m rescind.vectors` writes them, `python -m rescind.vectors --check` compares what is there with what
 would be written and exits with 1 if anything differs. `protocol/vectors/README.md` explains the files.
@@ -12,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rescind import wire
-from rescind.vector_frames import Vector, build
+from rescind import vector_frames, vector_versions, wire
+from rescind.vector_frames import Vector
 
 __all__ = ["Vector", "build", "differences", "files", "load", "main", "write"]
 
@@ -42,6 +43,11 @@ def load(directory: Path | None = None) -> list[Vector]:
     return vectors
 
 
+def build() -> list[Vector]:
+    """All vectors, the same at every call."""
+    return [*vector_frames.build(), *vector_versions.build()]
+
+
 def files() -> dict[str, bytes]:
     """Path within the directory to content, of every file that is generated."""
     vectors = build()
@@ -51,7 +57,7 @@ def files() -> dict[str, bytes]:
             {"name": vector.name, "expect": vector.expect, "description": vector.description} for vector in vectors
         ],
     }
-    contents = {"index.json": _json(index)}
+    contents = {"index.json": _json(index), vector_versions.LATER_SCHEMA: vector_versions.later_schema().encode()}
     for vector in vectors:
         contents[f"{vector.name}.bin"] = vector.frame
         contents[f"{vector.name}.json"] = _json(vector.describe())
@@ -67,7 +73,7 @@ def differences(directory: Path) -> list[str]:
     expected = files()
     present = {
         path.relative_to(directory).as_posix(): path
-        for pattern in ("*.json", "*.bin")
+        for pattern in ("*.json", "*.bin", "*.capnp")
         for path in directory.rglob(pattern)
     }
     lines = [f"missing: {name}" for name in expected if name not in present]
@@ -81,7 +87,7 @@ def differences(directory: Path) -> list[str]:
 
 
 def write(directory: Path) -> None:
-    """Make `directory` hold the vectors of today, and no `.json` or `.bin` besides."""
+    """Make `directory` hold the vectors of today, and no `.json`, `.bin` or `.capnp` besides."""
     expected = files()
     for line in differences(directory):
         kind, _, name = line.partition(": ")

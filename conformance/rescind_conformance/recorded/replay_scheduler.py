@@ -142,7 +142,7 @@ class _Replay:
         self.result.violations += self._judge.rest()
 
     def _note_place(self, task_id: bytes, worker: str) -> None:
-        """The recorded scheduler gives a task to a worker: if one that is gone had it, that one counts as lost by now."""
+        """The recorded scheduler gives a task to a worker: one that is gone and had it counts as lost by now."""
         before = self._holders.get(task_id, "")
         self._holders[task_id] = worker
         if before in self._closed:

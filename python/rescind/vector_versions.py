@@ -55,7 +55,7 @@ _ENUMERATIONS: Final = (
     ("disconnect-type", "client-disconnect-shutdown", ("disconnectType",)),
 )
 """The vector of the folder `unknown` that says what receivers do; a message; and where in it the enumeration is."""
-_FIRST_ENUMERANTS: Final = {
+_FIRST_ENUMERANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "taskCancelConfirm": {"cancelConfirmType": "canceled"},
     "clientShutdownResponse": {"accepted": False},
 }

@@ -75,8 +75,9 @@ def heartbeats(world: World) -> None:
     for peer in (owner, worker):
         peer.outstanding += 1
         send_evolved(peer, peer.heartbeat_message(), fence=False)
-        answered = world.wait_until(lambda peer=peer: not peer.outstanding)
-        world.check("E2", answered, f"an echo to {peer.name}", "none came", vital=True)
+    world.wait_until(lambda: not owner.outstanding and not worker.outstanding)
+    for peer in (owner, worker):
+        world.check("E2", not peer.outstanding, f"an echo to {peer.name}", "none came", vital=True)
     tasks = owner.submit_many(3)
     world.wait_until(lambda: len(worker.waiting()) == 2)
     worker.fence()

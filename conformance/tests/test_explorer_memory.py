@@ -17,7 +17,7 @@ from rescind_conformance.explorer.judge_structures import STRUCTURES
 from rescind_conformance.explorer.numbers import Numbers
 from rescind_conformance.explorer.packed import FIRST, Layout, State
 from rescind_conformance.explorer.scenarios import SCENARIOS
-from rescind_conformance.explorer.scheduler_party import SchedulerParty, SchedulerTurn
+from rescind_conformance.explorer.scheduler_party import SchedulerParty, SchedulerTurn, Turned
 from rescind_conformance.explorer.steps import Item
 from rescind_conformance.explorer.system import System
 from rescind_conformance.explorer.walk import Limits, walk
@@ -65,28 +65,28 @@ def plain_steps(system: System, state: State) -> list[Step]:
             steps.append((label, _stored(system, after, system._actions[actions])))
     local = system.scheduler_states[state[0]]
     for step in [] if state[2] else system.scheduler.choices(local):
-        acted = system.scheduler.act(local, step)
-        if acted is not None:
-            steps.append((system.labels.of(step), _reacted(system, state, *acted)))
+        turned = system.scheduler.act(local, step)
+        if turned is not None:
+            steps.append((system.labels.of(step), _reacted(system, state, turned)))
     for position in range(FIRST, len(state)):
         for number, left in system.configurations.moves(state[position]).offers:
             taking = system.configurations.takings[number]
             after = (*state[:position], left, *state[position + 1 :])
             label = system.labels.of(system._taking_step(taking))
-            steps.append((label, _reacted(system, after, *system._taken(local, taking))))
+            steps.append((label, _reacted(system, after, system.scheduler.take(local, taking))))
     return steps
 
 
-def _reacted(system: System, state: State, local: Any, effects: Any) -> State:
+def _reacted(system: System, state: State, turned: Turned) -> State:
     batches: dict[int, list[tuple[int, Item]]] = {}
-    for peer, life, item in effects.sends:
+    for peer, life, item in turned.effects.sends:
         batches.setdefault(peer, []).append((life, item))
     after = list(state)
-    after[0] = system.scheduler_states.of(local)
+    after[0] = system.scheduler_states.of(system.scheduler.judge(system.scheduler_states[state[0]], turned)[0])
     for peer, batch in batches.items():
         number = system.configurations.batches.of(tuple(batch))
         after[FIRST + peer] = system.configurations.append(after[FIRST + peer], number)
-    return _stored(system, tuple(after), effects.store)
+    return _stored(system, tuple(after), turned.effects.store)
 
 
 def _stored(system: System, state: State, actions: Any) -> State:

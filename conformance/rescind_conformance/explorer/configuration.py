@@ -55,6 +55,19 @@ class Move(NamedTuple):
     """The number of the violations; 0 for none."""
 
 
+class _Act(NamedTuple):
+    """What a peer does, whatever is in its channels."""
+
+    label: int
+    has_to: bool
+    """Sooner or later."""
+    local: Local
+    effects: Effects
+    store: int
+    found: int
+    """Both as in `Move`."""
+
+
 class Moves:
     """What can happen next to a configuration."""
 
@@ -94,6 +107,9 @@ class Configurations:
         self._actions = actions
         self._findings = findings
         self._moves: dict[int, Moves] = {}
+        self._acts: dict[tuple[int, Local], list[_Act]] = {}
+        """What a peer can do by itself."""
+        self._receipts: dict[tuple[int, Local, Item], _Act] = {}
         self._appended: dict[tuple[int, int], int] = {}
 
     def initial(self) -> list[int]:
@@ -124,8 +140,12 @@ class Configurations:
 
     def explain(self, number: int, step: Step) -> Effects:
         """What a step does, in full."""
-        configuration = self.known[number]
-        return self._run(configuration, step)[1]
+        peer, local, down = self.known[number][:3]
+        if step.does in (Does.RECEIVES, Does.NOTICES):
+            return self.parties[peer].receive(local, down[0])[1]
+        moved = self.parties[peer].act(local, step)
+        assert moved is not None
+        return moved[1]
 
     def quiet(self, number: int, calm: int) -> bool:
         """See `Moves.quiet`; for a configuration with nothing in the channel to the peer."""
@@ -141,15 +161,13 @@ class Configurations:
         return known
 
     def _compute(self, configuration: Configuration) -> Moves:
-        party = self.parties[configuration.peer]
         must: list[Move] = []
         may: list[Move] = []
-        if configuration.down:
-            must.append(self._move(configuration, self._delivery(configuration)))
-        for step, has_to in party.choices(configuration.local):
-            moved = party.act(configuration.local, step)
-            if moved is not None:
-                (must if has_to else may).append(self._move(configuration, step))
+        down = configuration.down
+        if down:
+            must.append(self._move(configuration, self._receipt(configuration.peer, configuration.local, down[0]), down[1:]))
+        for act in self._acts_of(configuration.peer, configuration.local):
+            (must if act.has_to else may).append(self._move(configuration, act, down))
         offers = [
             (
                 self.takings.of(Taking(configuration.peer, life, up[0])),
@@ -164,34 +182,37 @@ class Configurations:
             offers.append((self.takings.of(Taking(configuration.peer, life, None)), left))
         return Moves(must, may, offers, delivers=bool(configuration.down))
 
-    def _delivery(self, configuration: Configuration) -> Step:
-        party = self.parties[configuration.peer]
-        name = party.life_name(party.life(configuration.local))
-        message = configuration.down[0].message
-        if message is None:
-            return Step(name, Does.NOTICES)
-        return Step(name, Does.RECEIVES, peer=SCHEDULER_NAME, message=message)
+    def _acts_of(self, peer: int, local: Local) -> list[_Act]:
+        known = self._acts.get((peer, local))
+        if known is None:
+            party = self.parties[peer]
+            known = self._acts[peer, local] = [
+                self._act(step, has_to, *moved)
+                for step, has_to in party.choices(local)
+                if (moved := party.act(local, step)) is not None
+            ]
+        return known
 
-    def _move(self, configuration: Configuration, step: Step) -> Move:
-        following, effects = self._run(configuration, step)
-        return Move(
-            self._labels.of(step),
-            self.known.of(following),
-            self._actions.of(effects.store),
-            self._findings.of(effects.violations),
-        )
+    def _receipt(self, peer: int, local: Local, item: Item) -> _Act:
+        """It takes what has come."""
+        known = self._receipts.get((peer, local, item))
+        if known is None:
+            party = self.parties[peer]
+            name = party.life_name(party.life(local))
+            if item.message is None:
+                step = Step(name, Does.NOTICES)
+            else:
+                step = Step(name, Does.RECEIVES, peer=SCHEDULER_NAME, message=item.message)
+            known = self._receipts[peer, local, item] = self._act(step, True, *party.receive(local, item))
+        return known
 
-    def _run(self, configuration: Configuration, step: Step) -> tuple[Configuration, Effects]:
-        party = self.parties[configuration.peer]
-        down = configuration.down
-        if step.does in (Does.RECEIVES, Does.NOTICES):
-            local, effects = party.receive(configuration.local, down[0])
-            down = down[1:]
-        else:
-            moved = party.act(configuration.local, step)
-            assert moved is not None
-            local, effects = moved
-        return self._after(configuration, local, effects, down), effects
+    def _act(self, step: Step, has_to: bool, local: Local, effects: Effects) -> _Act:
+        store, found = self._actions.of(effects.store), self._findings.of(effects.violations)
+        return _Act(self._labels.of(step), has_to, local, effects, store, found)
+
+    def _move(self, configuration: Configuration, act: _Act, down: tuple[Item, ...]) -> Move:
+        following = self._after(configuration, act.local, act.effects, down)
+        return Move(act.label, self.known.of(following), act.store, act.found)
 
     def _after(
         self, configuration: Configuration, local: Local, effects: Effects, down: tuple[Item, ...]

@@ -78,7 +78,7 @@ class Addend(NamedTuple):
     """Both as in `Move`."""
 
 
-def at_once(moves: Sequence[Addend]) -> list[PackedStep] | None:
+def _at_once(moves: Sequence[Addend]) -> list[PackedStep] | None:
     """The steps, if the store has nothing to do with any of them."""
     return None if any(move.store for move in moves) else [(move.label, move.adds, move.found) for move in moves]
 
@@ -86,7 +86,7 @@ def at_once(moves: Sequence[Addend]) -> list[PackedStep] | None:
 class PeerAhead:
     """What can happen next to one peer; as `Moves`, but packed."""
 
-    __slots__ = ("all", "delivered", "idle", "must", "number", "quiet", "takes")
+    __slots__ = ("at_once", "delivered", "idle", "moves", "number", "quiet", "takes")
 
     def __init__(self, configurations: Configurations, number: int, layout: Layout) -> None:
         def addend(move: Move) -> Addend:
@@ -94,14 +94,15 @@ class PeerAhead:
 
         moves = configurations.moves(number)
         self.number = number
-        self.must = [addend(move) for move in moves.must]
-        self.all = self.must + [addend(move) for move in moves.may]
+        must = [addend(move) for move in moves.must]
+        self.moves = (must + [addend(move) for move in moves.may], must)
+        """By `calm`."""
+        self.at_once = (_at_once(self.moves[0]), _at_once(must))
+        """The same, where the store has nothing to do with any of them."""
         self.takes = [(taking, layout.between(configurations, number, left)) for taking, left in moves.offers]
         self.idle = moves.idle
         self.quiet = moves.quiet
-        self.delivered: list[Ahead | None] = [
-            None if (steps := at_once(chosen)) is None else (steps, False) for chosen in (self.all, self.must)
-        ]
+        self.delivered: list[Ahead | None] = [None if steps is None else (steps, False) for steps in self.at_once]
         """What there is to look at if something is on its way to it, by `calm`; None: that hangs on the store."""
 
 

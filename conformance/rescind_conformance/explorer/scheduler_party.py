@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ from rescind.scheduler_machine import (
 )
 from rescind_conformance.explorer import custody
 from rescind_conformance.explorer.cast import CRASH_REQUIREMENT, JudgeFactory, JudgeMemo, MachineMemo, Raised
+from rescind_conformance.explorer.configuration import Taking
 from rescind_conformance.explorer.payload_store import CLOSE, RELEASE_OWNER, TAKE
 from rescind_conformance.explorer.scenario import SchedulerPlan
 from rescind_conformance.explorer.steps import DROPPED, SCHEDULER_NAME, Does, Effects, Item, Local, Step, Turn
@@ -75,7 +77,8 @@ class SchedulerEnv(NamedTuple):
     """Those that it has echoed, and that have not left since."""
 
 
-class _Turned(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Turned:
     """What came of a turn, whatever the judges say of it."""
 
     machine: int
@@ -106,7 +109,7 @@ class SchedulerParty:
         self.names = names
         self.peers = {name: (peer, life) for peer, lives in enumerate(names) for life, name in enumerate(lives)}
         self.capacities = capacities
-        self._turned: dict[tuple[int, object, Hashable], _Turned] = {}
+        self._turned: dict[tuple[int, object, Hashable], Turned] = {}
         self._counted: dict[int, dict[str, int]] = {}
         self._probed: dict[tuple[int, tuple[tuple[int, int], ...]], list[Violation]] = {}
         env = SchedulerEnv(
@@ -137,20 +140,26 @@ class SchedulerParty:
             steps.append(Step(SCHEDULER_NAME, Does.GIVES_UP))
         return steps
 
-    def act(self, local: Local, step: Step) -> tuple[Local, Effects] | None:
+    def act(self, local: Local, step: Step) -> Turned | None:
         """Do one of its choices; None: it would have no effect."""
         turned = self._turn(local, step, lambda turn: turn.act(step))
-        return None if turned.idle else self._close(local, turned)
+        return None if turned.idle else turned
 
-    def receive(self, local: Local, peer: int, life: int, item: Item) -> tuple[Local, Effects]:
-        """Take a message."""
-        return self._close(local, self._turn(local, (peer, life, item), lambda turn: turn.receive(peer, life, item)))
+    def take(self, local: Local, taking: Taking) -> Turned:
+        """Take a message; or a peer has been silent for too long, since it is dead."""
+        peer, life, item = taking
+        if item is None:
+            return self._turn(local, taking, lambda turn: turn.lose(peer, life))
+        return self._turn(local, taking, lambda turn: turn.receive(peer, life, item))
 
-    def notice(self, local: Local, peer: int, life: int) -> tuple[Local, Effects]:
-        """A peer has been silent for too long, since it is dead."""
-        return self._close(local, self._turn(local, (peer, life), lambda turn: turn.lose(peer, life)))
+    def judge(self, local: Local, turned: Turned) -> tuple[Local, tuple[Violation, ...]]:
+        """What it knows after a turn, and what its judges find in it."""
+        judge, found = local.judge, ()
+        if turned.effects.records:
+            judge, found = self.judges.read_numbered(judge, turned.records)
+        return Local(turned.machine, judge, turned.env), found
 
-    def _turn(self, local: Local, what: Hashable, take: Callable[[SchedulerTurn], None]) -> _Turned:
+    def _turn(self, local: Local, what: Hashable, take: Callable[[SchedulerTurn], None]) -> Turned:
         """The machine and its surroundings are in few states, each beside many of the judges: a turn is taken once."""
         key = (local.machine, local.env, what)
         known = self._turned.get(key)
@@ -160,16 +169,8 @@ class SchedulerParty:
             records = self.judges.records.of(turn.records)
             idle = turn.machine == local.machine and not turn.has_effect()
             effects = turn.effects((), turn.records)
-            known = self._turned[key] = _Turned(turn.machine, turn.env, records, effects, idle)
+            known = self._turned[key] = Turned(turn.machine, turn.env, records, effects, idle)
         return known
-
-    def _close(self, local: Local, turned: _Turned) -> tuple[Local, Effects]:
-        judge, effects = local.judge, turned.effects
-        if effects.records:
-            judge, found = self.judges.read_numbered(judge, turned.records)
-            if found:
-                effects = effects._replace(violations=found + effects.violations)
-        return Local(turned.machine, judge, turned.env), effects
 
     def holds_what_nobody_runs(self, local: Local) -> bool:
         """Whether it holds tasks only because there is no worker."""

@@ -33,13 +33,12 @@ from rescind_conformance.explorer.packed import (
     PeerAhead,
     PeersAhead,
     State,
-    at_once,
 )
 from rescind_conformance.explorer.payload_store import Store
 from rescind_conformance.explorer.raw_party import RawParty
 from rescind_conformance.explorer.rest import Rests
 from rescind_conformance.explorer.scenario import RawPlan, Scenario, WorkerPlan
-from rescind_conformance.explorer.scheduler_party import SchedulerEnv, SchedulerParty
+from rescind_conformance.explorer.scheduler_party import SchedulerEnv, SchedulerParty, Turned
 from rescind_conformance.explorer.steps import SCHEDULER_NAME, Does, Effects, Item, Local, Step, StoreAction
 from rescind_conformance.explorer.worker_party import WorkerParty
 from rescind_conformance.judge.records import Violation
@@ -62,6 +61,14 @@ class Reaction(NamedTuple):
     """To the packed state, but for what it does to peers and to the store."""
     appends: tuple[tuple[int, int, dict[int, int]], ...]
     """Where a peer stands in a packed state, the number of what is appended to its channel, and what that adds."""
+    store: int
+    found: int
+
+
+class Outcome(NamedTuple):
+    """What a turn of the scheduler does to others, whatever its judges say; as in `Reaction`."""
+
+    appends: tuple[tuple[int, int, dict[int, int]], ...]
     store: int
     found: int
 
@@ -110,6 +117,7 @@ class System:
         """What it adds that a batch is appended, by the batch and by where its peer stands."""
         self._reactions: dict[int, dict[int, Reaction]] = {}
         """By the scheduler's state, and by what it takes."""
+        self._outcomes: dict[Turned, Outcome] = {}
         self._taking_labels: dict[int, int] = {}
         self._stored: dict[tuple[int, int], tuple[int, int]] = {}
         self._rests = Rests(self.configurations, self.scheduler, self.scheduler_states, self.stores, self._judges)
@@ -129,7 +137,7 @@ class System:
             number = state >> shift & PEER
             peer = self._ahead.get(number) or self._look_at_peer(number)
             calm = state & CALM
-            return peer.delivered[calm] or (self._stored_steps(state, peer.must if calm else peer.all), False)
+            return peer.delivered[calm] or (self._stored_steps(state, peer.moves[calm]), False)
         peers_of = self._peers_of[reduction].get(state & self._peers_mask)
         if peers_of is None:
             peers_of = self._look_at_peers(state, reduction)
@@ -176,12 +184,16 @@ class System:
         numbers = [state >> shift & PEER for shift in self._layout.peers]
         peers = [self._ahead.get(number) or self._look_at_peer(number) for number in numbers]
         takes = [take for peer in peers for take in peer.takes]
-        quiet = reduction and takes and self._are_quiet(peers, calm)
-        moves = [] if quiet else [move for peer in peers for move in (peer.must if calm else peer.all)]
-        rests = all(peer.idle for peer in peers)
-        found = self._peers_of[reduction][state & self._peers_mask] = PeersAhead(
-            at_once(moves), moves, takes, rests, not calm
-        )
+        rests = not takes
+        steps: list[PackedStep] | None = []
+        moves: list[Addend] = []
+        if not (reduction and takes and self._are_quiet(peers, calm)):
+            for peer in peers:
+                rests = rests and peer.idle
+                moves += peer.moves[calm]
+                at_once = peer.at_once[calm]
+                steps = None if steps is None or at_once is None else steps + at_once
+        found = self._peers_of[reduction][state & self._peers_mask] = PeersAhead(steps, moves, takes, rests, not calm)
         return found
 
     def _are_quiet(self, peers: list[PeerAhead], calm: int) -> bool:
@@ -263,26 +275,20 @@ class System:
         local = self.scheduler_states[number]
         choices: list[tuple[int, int]] = []
         for step in self.scheduler.choices(local):
-            acted = self.scheduler.act(local, step)
-            if acted is not None:
+            turned = self.scheduler.act(local, step)
+            if turned is not None:
                 choices.append((-1 - len(choices), 0))
-                reactions[choices[-1][0]] = self._reaction(number, self.labels.of(step), *acted)
+                reactions[choices[-1][0]] = self._reaction(number, self.labels.of(step), turned)
         return choices
 
     def _take(self, number: int, taking: int) -> Reaction:
-        local, effects = self._taken(self.scheduler_states[number], self.configurations.takings[taking])
+        turned = self.scheduler.take(self.scheduler_states[number], self.configurations.takings[taking])
         label = self._taking_labels.get(taking)
         if label is None:
             step = self._taking_step(self.configurations.takings[taking])
             label = self._taking_labels[taking] = self.labels.of(step)
-        known = self._reactions[number][taking] = self._reaction(number, label, local, effects)
+        known = self._reactions[number][taking] = self._reaction(number, label, turned)
         return known
-
-    def _taken(self, local: Local, taking: Taking) -> tuple[Local, Effects]:
-        peer, life, item = taking
-        if item is None:
-            return self.scheduler.notice(local, peer, life)
-        return self.scheduler.receive(local, peer, life, item)
 
     def _taking_step(self, taking: Taking) -> Step:
         peer, life, item = taking
@@ -291,21 +297,24 @@ class System:
             return Step(SCHEDULER_NAME, Does.LOSES, peer=name)
         return Step(SCHEDULER_NAME, Does.RECEIVES, peer=name, message=item.message)
 
-    def _reaction(self, number: int, label: int, local: Local, effects: Effects) -> Reaction:
+    def _reaction(self, number: int, label: int, turned: Turned) -> Reaction:
+        outcome = self._outcomes.get(turned)
+        if outcome is None:
+            outcome = self._outcomes[turned] = self._outcome(turned.effects)
+        local, found = self.scheduler.judge(self.scheduler_states[number], turned)
+        adds = (self.scheduler_states.of(local) - number) << self._layout.scheduler
+        wrong = self.findings.of(found + turned.effects.violations) if found else outcome.found
+        return Reaction(label, adds, outcome.appends, outcome.store, wrong)
+
+    def _outcome(self, effects: Effects) -> Outcome:
         batches: dict[int, list[tuple[int, Item]]] = {}
         for peer, life, item in effects.sends:
             batches.setdefault(peer, []).append((life, item))
-        appends = []
+        appends: list[tuple[int, int, dict[int, int]]] = []
         for peer, batch in sorted(batches.items()):
             appended = self.configurations.batches.of(tuple(batch))
             appends.append((self._layout.peers[peer], appended, self._appended.setdefault(appended, {})))
-        return Reaction(
-            label,
-            (self.scheduler_states.of(local) - number) << self._layout.scheduler,
-            tuple(appends),
-            self._actions.of(effects.store),
-            self.findings.of(effects.violations),
-        )
+        return Outcome(tuple(appends), self._actions.of(effects.store), self.findings.of(effects.violations))
 
     def _store(self, store: int, actions: int) -> tuple[int, int]:
         current, wrong = self.stores[store], []
@@ -360,10 +369,14 @@ class System:
         for number in state[FIRST:]:
             for taking, _ in self.configurations.moves(number).offers:
                 if self._taking_step(self.configurations.takings[taking]) == step:
-                    return self._taken(local, self.configurations.takings[taking])[1]
-        acted = self.scheduler.act(local, step)
-        assert acted is not None
-        return acted[1]
+                    return self._judged(local, self.scheduler.take(local, self.configurations.takings[taking]))
+        turned = self.scheduler.act(local, step)
+        assert turned is not None
+        return self._judged(local, turned)
+
+    def _judged(self, local: Local, turned: Turned) -> Effects:
+        effects = turned.effects
+        return effects._replace(violations=self.scheduler.judge(local, turned)[1] + effects.violations)
 
     def _make_scheduler(self, scenario: Scenario, cast: Cast, judges: Bench) -> SchedulerParty:
         plans: list[Any] = [*scenario.clients, *scenario.workers]

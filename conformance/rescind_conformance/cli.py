@@ -17,14 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rescind.curve import Role
 from rescind_conformance.adapter_subjects import SHIPPED
 from rescind_conformance.case import Case
-from rescind_conformance.command_line import (
-    Opener,
-    adapter_opener,
-    end_on_signals,
-    fail,
-    known_failures,
-    scheduler_opener,
-)
+from rescind_conformance.command_end import end_on_signals, fail
+from rescind_conformance.command_line import Opener, adapter_opener, known_failures, scheduler_opener
 from rescind_conformance.commanded_profiles import COMMAND_HELP
 from rescind_conformance.console_report import STYLES, print_report, print_undecided
 from rescind_conformance.explorer.command import explore_command

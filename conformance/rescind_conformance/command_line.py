@@ -1,25 +1,18 @@
-"""What the commands share: which subject is meant, how a run ends early, and how a command gives up."""
+"""What the commands share: which subject is meant, and what is known of it."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
-
-import typer
 
 from rescind.curve import Role
 from rescind_conformance.adapter_subjects import SHIPPED, adapter_by_command, shipped_adapter
+from rescind_conformance.command_end import fail
 from rescind_conformance.commanded_profiles import ProfiledScheduler
 from rescind_conformance.known import KnownFailures, KnownFailuresError, load_known_failures
 from rescind_conformance.requirements import SpecificationError
 from rescind_conformance.subjects import SCHEDULERS, RunningEndpoint, Subject
 
-COULD_NOT_RUN = 2
 _SHIPPED_KNOWN_FAILURES = Path(__file__).parent / "known_failures"
 Opener = Callable[[], Subject]
 
@@ -70,41 +63,6 @@ def known_failures(named: str | None) -> KnownFailures:
         return load_known_failures(shipped if shipped.is_file() else Path(named))
     except (KnownFailuresError, SpecificationError) as error:
         fail(str(error))
-
-
-def end_on_signals() -> None:
-    """Unwind as Ctrl-C does when told to end, so that everything that was started is ended."""
-
-    def on_signal(number: int, frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, on_signal)
-
-
-def end_on_first_signal() -> None:
-    """As `end_on_signals` and Ctrl-C, but what comes while everything is being ended does not cut that short.
-
-    For a command whose processes are killed, which is soon done.
-    """
-
-    def on_signal(number: int, frame: FrameType | None) -> NoReturn:
-        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, on_signal)
-
-
-def fail(text: str) -> NoReturn:
-    """End the command: it could not run, and why."""
-    typer.echo(f"rescind: {text}", err=True)
-    try:
-        sys.stdout.flush()
-    except OSError:  # else Python tries once more as it ends, and changes the exit status
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise typer.Exit(COULD_NOT_RUN)
 
 
 def _known_subject(subject: str) -> str:

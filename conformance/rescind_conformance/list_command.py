@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rescind_conformance.case import ROLES, Case, all_cases
-from rescind_conformance.command_line import fail
+from rescind_conformance.command_end import fail
 from rescind_conformance.coverage import not_observable, not_seen
 from rescind_conformance.requirements import Requirement, SpecificationError, load_requirements
 

@@ -15,7 +15,8 @@ from rich.console import Console
 from rescind.curve import Role
 from rescind_conformance.adapter import AdapterFault
 from rescind_conformance.case import Profile
-from rescind_conformance.command_line import Opener, adapter_opener, end_on_signals, fail, scheduler_opener
+from rescind_conformance.command_end import end_on_signals, fail
+from rescind_conformance.command_line import Opener, adapter_opener, scheduler_opener
 from rescind_conformance.compare import agree, columns, compare, print_comparison
 from rescind_conformance.console_report import print_report, print_undecided
 from rescind_conformance.explorer.order_file import ROLE as SYSTEM

@@ -35,9 +35,22 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens
 
 
 def app_of(arguments: Sequence[str]) -> typer.Typer:
-    """What serves these arguments: without the suite, which takes half a second to import, if they run a cluster."""
+    """What serves these arguments: without the suite, which takes half a second to import, if they need none of it."""
     names = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
-    return app if arguments and arguments[0] in names else whole_app()
+    if arguments and arguments[0] in names:
+        return app
+    return _exploring_app() if list(arguments[:2]) == ["conformance", "explore"] else whole_app()
+
+
+@cache
+def _exploring_app() -> typer.Typer:
+    """`rescind conformance explore` alone: to import the rest takes as long as to walk several scenarios."""
+    from rescind_conformance.explorer.command import explore_command
+
+    suite = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
+    suite.command("explore")(explore_command)
+    app.add_typer(suite, name="conformance")
+    return app
 
 
 @cache

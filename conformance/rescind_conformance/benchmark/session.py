@@ -25,7 +25,7 @@ from rescind_conformance.benchmark.figures import FILE as FIGURES
 from rescind_conformance.benchmark.figures import markdown
 from rescind_conformance.benchmark.process_use import NotMeasurable
 from rescind_conformance.benchmark.report import FILE, write_part
-from rescind_conformance.command_line import end_on_signals, fail
+from rescind_conformance.command_end import end_on_signals, fail
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.report_files import require_writable
 

@@ -13,10 +13,9 @@ from rich.progress import Progress as Bars
 from rich.progress import SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
-from rescind_conformance.command_line import COULD_NOT_RUN, end_on_signals, fail
+from rescind_conformance.command_end import COULD_NOT_RUN, end_on_signals, fail
 from rescind_conformance.explorer.counterexample import Counterexample
 from rescind_conformance.explorer.exploration import Explored, Manner, explore_all
-from rescind_conformance.explorer.order_file import write_orders
 from rescind_conformance.explorer.scenario import Scenario
 from rescind_conformance.explorer.scenarios import LARGE, OPEN, SCENARIOS
 from rescind_conformance.explorer.walk import Limits, Progress, WalkResult
@@ -169,6 +168,8 @@ def _write(report: Path | None, explored: list[Explored], console: Console) -> N
     shown = [each for one in explored for each in one.counterexamples]
     if report is None or not shown:
         return
+    from rescind_conformance.explorer.order_file import write_orders  # takes longer to import than a scenario to walk
+
     try:
         paths = write_orders(report, shown)
     except OSError as error:

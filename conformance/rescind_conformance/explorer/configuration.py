@@ -165,7 +165,9 @@ class Configurations:
         may: list[Move] = []
         down = configuration.down
         if down:
-            must.append(self._move(configuration, self._receipt(configuration.peer, configuration.local, down[0]), down[1:]))
+            must.append(
+                self._move(configuration, self._receipt(configuration.peer, configuration.local, down[0]), down[1:])
+            )
         for act in self._acts_of(configuration.peer, configuration.local):
             (must if act.has_to else may).append(self._move(configuration, act, down))
         offers = [

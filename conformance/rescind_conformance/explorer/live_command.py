@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -17,11 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from rescind_conformance.command_line import end_on_signals, fail, known_failures, scheduler_opener
+from rescind_conformance.command_end import end_on_signals, fail
+from rescind_conformance.command_line import known_failures, scheduler_opener
 from rescind_conformance.console_report import print_report
-from rescind_conformance.explorer.live import LiveResult, LiveSession, drivable
-from rescind_conformance.explorer.live_breadth import drive_by_length
-from rescind_conformance.explorer.live_random import drive_at_random
+from rescind_conformance.explorer.live import LiveResult, drivable
+from rescind_conformance.explorer.live_driver import Work, driver
 from rescind_conformance.explorer.processes import Crew
 from rescind_conformance.explorer.scenario import Scenario
 from rescind_conformance.explorer.scenarios import LARGE, SCENARIOS
@@ -29,23 +26,9 @@ from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.report_files import write_report
 from rescind_conformance.requirements import load_requirements
 from rescind_conformance.runner import SuiteReport
-from rescind_conformance.subjects import Subject
 from rescind_conformance.verdicts import CaseResult, RequirementVerdict, judge
 
-_ALLOCATIONS: Final = 50_000
-"""So many between two collections of garbage."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    scenario: Scenario
-    orders: int
-    seed: int | None
-    """None: by length."""
-    deadline: float
-
-
-_Drivers: TypeAlias = Crew[_Work, tuple[str, int], LiveResult]
+_Drivers: TypeAlias = Crew[Work, tuple[str, int], LiveResult]
 
 
 def orders_command(
@@ -87,11 +70,11 @@ def orders_command(
     began = time.monotonic()
     results = {one.name: LiveResult(one.name) for one in chosen}
     share = -(-orders // len(chosen))
-    work = [_Work(one, share, None if shortest else seed, deadline) for one in chosen]
+    work = [Work(one, share, None if shortest else seed, deadline) for one in chosen]
     try:
         with opener() as opened:
             described = (opened.name, opened.version, opened.replay_options)
-        crew: _Drivers = Crew(partial(_driver, subject, endpoint), work, jobs if endpoint is None else 1)
+        crew: _Drivers = Crew(partial(driver, subject, endpoint), work, jobs if endpoint is None else 1)
         for result in _with_progress(crew, orders, console):
             results[result.scenario] = result
     except (SubjectUnavailable, ChildProcessError) as error:
@@ -122,28 +105,6 @@ def _chosen(names: Sequence[str]) -> list[Scenario]:
             fail(f"the scenario {name!r} needs what only a scheduler's operator can do: see `explore`")
     wanted = [known[name] for name in dict.fromkeys(names)] or list(SCENARIOS.values())
     return [driven for one in wanted if (driven := drivable(one)) is not None]
-
-
-@contextmanager
-def _driver(
-    subject: str | None, endpoint: str | None
-) -> Iterator[Callable[[_Work, Callable[[tuple[str, int]], None]], LiveResult]]:
-    """What drives in one process: the subject is opened once."""
-    # What is known of a scenario grows and stays: to go through it for garbage takes longer than a few orders.
-    gc.set_threshold(_ALLOCATIONS)
-    with scheduler_opener(subject, endpoint)() as opened:
-        yield partial(_drive, opened)
-
-
-def _drive(subject: Subject, work: _Work, show: Callable[[tuple[str, int]], None]) -> LiveResult:
-    scenario = work.scenario
-    with LiveSession(scenario, subject, work.deadline, lambda driven: show((scenario.name, driven))) as session:
-        try:
-            if work.seed is None:
-                return drive_by_length(session, work.orders)
-            return drive_at_random(session, work.orders, work.seed)
-        except KeyboardInterrupt:
-            return session.result
 
 
 def _with_progress(crew: _Drivers, orders: int, console: Console) -> Iterator[LiveResult]:

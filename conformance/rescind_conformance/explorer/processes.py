@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from typing import Any, Generic, TypeVar
 
-from rescind_conformance.command_line import end_on_signals
+from rescind_conformance.command_end import end_on_signals
 from rescind_conformance.process import SubjectUnavailable
 
 Work = TypeVar("Work")

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 import typer
 
-from rescind_conformance.command_line import end_on_signals, fail
+from rescind_conformance.command_end import end_on_signals, fail
 from rescind_conformance.fuzzing.corpus import load, minimised, save, seeds
 from rescind_conformance.fuzzing.targets import TargetName, check_of
 

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rescind_conformance.command_line import end_on_first_signal, fail
+from rescind_conformance.command_end import end_on_first_signal, fail
 from rescind_conformance.interop.expected import SHIPPED, ExpectedUnusable, load_expected
 from rescind_conformance.interop.mixes import Mix, all_mixes, not_offered, select_mixes
 from rescind_conformance.interop.peers import PeerPrograms, built_peers

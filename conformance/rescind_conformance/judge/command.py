@@ -13,7 +13,7 @@ from typing import Annotated, TextIO
 import typer
 
 from rescind.trace import PeerNames, TraceEvent, TraceRecord, describe, parse_record
-from rescind_conformance.command_line import COULD_NOT_RUN, fail
+from rescind_conformance.command_end import COULD_NOT_RUN, fail
 from rescind_conformance.judge.records import SCHEDULER
 from rescind_conformance.judge.tapped import TAP, TappedCheck
 from rescind_conformance.judge.trace_check import BadTrace, Found, TraceCheck

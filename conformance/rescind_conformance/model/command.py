@@ -14,7 +14,7 @@ from rich.progress import Progress as Bars
 from rich.progress import SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
-from rescind_conformance.command_line import COULD_NOT_RUN, end_on_signals, fail
+from rescind_conformance.command_end import COULD_NOT_RUN, end_on_signals, fail
 from rescind_conformance.model.behaviour import tell
 from rescind_conformance.model.configurations import (
     HOLDS,

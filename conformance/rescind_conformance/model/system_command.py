@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from rescind_conformance.command_line import end_on_signals, fail
+from rescind_conformance.command_end import end_on_signals, fail
 from rescind_conformance.explorer.cast import Cast
 from rescind_conformance.model.configurations import ModelUnusable, model_directory
 from rescind_conformance.model.coverage import ACTIONS, NEVER, Row, actions_of, row_name, rows_of_tables

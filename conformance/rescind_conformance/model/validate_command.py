@@ -16,7 +16,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from rescind.trace import read_trace
 from rescind_conformance.case import Case
-from rescind_conformance.command_line import COULD_NOT_RUN, end_on_signals, fail, known_failures
+from rescind_conformance.command_end import COULD_NOT_RUN, end_on_signals, fail
+from rescind_conformance.command_line import known_failures
 from rescind_conformance.known import KnownFailures
 from rescind_conformance.model.configurations import ModelUnusable, model_directory
 from rescind_conformance.model.recorded_cases import RecordedCase, record_cases

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rescind_conformance.case import ROLES
-from rescind_conformance.command_line import COULD_NOT_RUN, end_on_signals, fail
+from rescind_conformance.command_end import COULD_NOT_RUN, end_on_signals, fail
 from rescind_conformance.mutants.catalogue import CatalogueError, Mutant, load_catalogue
 from rescind_conformance.mutants.faulty_copy import EditDoesNotApply
 from rescind_conformance.mutants.kill_matrix import STYLES, as_document, by_whom, idle_cases, print_findings

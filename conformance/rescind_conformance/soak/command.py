@@ -13,7 +13,7 @@ import typer
 from rescind_conformance.benchmark.contestants import StartedContestant
 from rescind_conformance.benchmark.process_use import NotMeasurable, resident_bytes
 from rescind_conformance.case import Profile
-from rescind_conformance.command_line import end_on_signals, fail
+from rescind_conformance.command_end import end_on_signals, fail
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.soak.flatness import judge_flatness
 from rescind_conformance.soak.load import Load, Unanswered

@@ -10,7 +10,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from rescind_conformance.command_line import COULD_NOT_RUN, fail
+from rescind_conformance.command_end import COULD_NOT_RUN, fail
 from rescind_conformance.judge.command import conclude_tapped
 from rescind_conformance.judge.tapped import TappedCheck
 from rescind_conformance.tap.addresses import BadEndpoint, address_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from rescind.messages import Message
 from rescind.trace import describe
@@ -79,13 +79,25 @@ class Step:
                 return f"{self.actor} {self.does.value}"
 
 
-class Item(NamedTuple):
-    """What travels in a channel."""
+class Item:
+    """What travels in a channel. There is one of each, so that equal ones are found without looking at the message."""
 
+    __slots__ = ("honest", "message")
+    _known: ClassVar[dict[tuple[Message | None, bool], Item]] = {}
     message: Message | None
     """None: the connection has dropped, and nothing comes after it."""
-    honest: bool = True
+    honest: bool
     """Of what a worker says of a task or of itself: whether it is so at that moment; see `custody`."""
+
+    def __new__(cls, message: Message | None, honest: bool = True) -> Item:
+        known = cls._known.get((message, honest))
+        if known is None:
+            known = cls._known[message, honest] = super().__new__(cls)
+            known.message, known.honest = message, honest
+        return known
+
+    def __reduce__(self) -> tuple[type[Item], tuple[Message | None, bool]]:
+        return Item, (self.message, self.honest)
 
 
 DROPPED = Item(None)

@@ -247,6 +247,10 @@ def effects_of_cancel(task: TaskBook, message: TaskCancel) -> list[tuple[str, tu
 
 def settle(books: Books, cause: str) -> None:
     """Carry on what the ends of nodes mean, in the step in which they end; `cause`: whose message this step is of."""
+    if not books.graphs:
+        books.ended.clear()
+        books.may_have_died.clear()
+        return
     _leave_open_what_ends_differently(books)
     while books.ended:
         task_id, terminal, by = books.ended.pop(0)

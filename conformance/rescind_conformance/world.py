@@ -42,6 +42,9 @@ FAREWELL = 1.0
 """Seconds that those who take their leave wait at most for the answer to their last heartbeats."""
 
 
+_READABLE = int(zmq.POLLIN)
+"""A plain number: what is done for each message is not to make members of an enumeration."""
+
 _ECHO_SIZE = 512
 """Bytes: no echo is longer."""
 
@@ -435,22 +438,24 @@ class World(Findings):
                         peer.beat()
                 if meanwhile is not None:
                     meanwhile()
-            self._pump(min(deadline, now + KEEP_ALIVE_INTERVAL) - now)
-            if not self.stopping and not self.instance.alive():
+            came = self._pump(min(deadline, now + KEEP_ALIVE_INTERVAL) - now)
+            if not came and not self.stopping and not self.instance.alive():
                 self._pump(0)
                 if condition():
                     return True
                 raise self.depart(self.blame("S11.1"), "the scheduler died", unresponsive=True)
         return True
 
-    def _pump(self, seconds: float) -> None:
+    def _pump(self, seconds: float) -> bool:
+        """Take in what comes within so many seconds; whether anything did."""
         ready = self._poller.poll(max(0, int(seconds * 1000) + 1))
         now = time.monotonic()
         self.held_up, self._looked = max(self.held_up, now - self._looked), now
         for socket, _ in ready:
             peer = self._peers.get(socket)
-            while peer is not None and peer.socket is socket and int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            while peer is not None and peer.socket is socket and int(socket.getsockopt(zmq.EVENTS)) & _READABLE:
                 self._deliver(peer, socket.recv_multipart(zmq.NOBLOCK))
+        return bool(ready)
 
     def _deliver(self, peer: Peer, frames: Sequence[bytes]) -> None:
         try:

@@ -53,6 +53,7 @@ def _forgetful_judges(memo: JudgeMemo) -> None:
     memo.cells = Cells(Freezer(ordered=False))
     memo.records = Numbers()
     memo._known, memo._rests = _Forgetful(), {}
+    memo.nobody = memo.intern(())
 
 
 def plain_steps(system: System, state: State) -> list[Step]:

@@ -118,13 +118,21 @@ class JudgeMemo:
     _known: dict[tuple[int, int], tuple[int, tuple[Violation, ...]]] = field(default_factory=dict)
     _rests: dict[int, tuple[Violation, ...]] = field(default_factory=dict)
 
+    nobody: int = field(init=False)
+    """The number of no judges."""
+
+    def __post_init__(self) -> None:
+        self.nobody = self.intern(())
+
     def intern(self, factories: Sequence[JudgeFactory]) -> int:
         """The number of a party's judges, at the beginning."""
         return self.cells.intern([factory() for factory in factories])
 
     def read(self, number: int, records: tuple[Record, ...]) -> tuple[int, tuple[Violation, ...]]:
         """The judges after `records`, and what they found."""
-        return self.read_numbered(number, self.records.of(records)) if records else (number, ())
+        if not records or number == self.nobody:
+            return number, ()
+        return self.read_numbered(number, self.records.of(records))
 
     def read_numbered(self, number: int, records: int) -> tuple[int, tuple[Violation, ...]]:
         """As `read`; `records` are some of `JudgeMemo.records`."""

@@ -154,9 +154,9 @@ class SchedulerParty:
 
     def judge(self, local: Local, turned: Turned) -> tuple[Local, tuple[Violation, ...]]:
         """What it knows after a turn, and what its judges find in it."""
-        judge, found = local.judge, ()
-        if turned.effects.records:
-            judge, found = self.judges.read_numbered(judge, turned.records)
+        if not turned.effects.records:
+            return Local(turned.machine, local.judge, turned.env), ()
+        judge, found = self.judges.read_numbered(local.judge, turned.records)
         return Local(turned.machine, judge, turned.env), found
 
     def _turn(self, local: Local, what: Hashable, take: Callable[[SchedulerTurn], None]) -> Turned:

@@ -86,7 +86,6 @@ class WorkerParty:
         self._judges = judges
         self.new_machine = machines.intern(machine)
         self.new_judges = judges.intern(factories)
-        self.nobody = judges.intern(())
         self._endless = plan.endless
         env = WorkerEnv(
             lives=plan.lives - 1,
@@ -187,7 +186,7 @@ class WorkerParty:
             )
             return Local(self.new_machine, self.new_judges, env), effects
         if turn.dead:
-            return Local(self.new_machine, self.nobody, WorkerEnv(life=turn.env.life)), effects
+            return Local(self.new_machine, self._judges.nobody, WorkerEnv(life=turn.env.life)), effects
         return Local(turn.machine, judge, turn.env), effects
 
 

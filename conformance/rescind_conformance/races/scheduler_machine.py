@@ -157,8 +157,8 @@ class MachineWorld(World):
         found = [one for entry in self.trace for record in _records(entry) for one in judge.read(record)]
         return {one.requirement for one in (*found, *judge.rest())}
 
-    def _pump(self, seconds: float) -> None:
-        pass
+    def _pump(self, seconds: float) -> bool:
+        return False
 
     def _arrives(self, sender: bytes, frames: tuple[bytes, ...]) -> None:
         self.recording.frames[len(self.trace) - 1] = frames

@@ -144,8 +144,11 @@ class JudgeMemo:
         return known
 
     def _read(self, judges: list[PartyJudge], records: tuple[Record, ...]) -> tuple[int, tuple[Violation, ...]]:
-        found = tuple(violation for record in records for judge in judges for violation in judge.read(record))
-        return self.cells.intern(judges), found
+        found: list[Violation] = []
+        for record in records:
+            for judge in judges:
+                found += judge.read(record)
+        return self.cells.intern(judges), tuple(found)
 
     def rest(self, number: int) -> tuple[Violation, ...]:
         """What the judges find at a moment of rest."""

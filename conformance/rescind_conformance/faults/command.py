@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from rescind_conformance.command_line import end_on_first_signal, fail
+from rescind_conformance.command_end import end_on_first_signal, fail
 from rescind_conformance.faults.plan import KINDS, draw_plan
 from rescind_conformance.faults.run import Done, Run, Wanted
 from rescind_conformance.process import SubjectUnavailable

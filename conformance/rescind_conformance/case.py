@@ -16,6 +16,10 @@ WorldOfRole = TypeVar("WorldOfRole", bound=Findings)
 
 LIMIT = 5
 """Tasks that a client may hold, clients and workers that there may be in `Profile.LIMITED`."""
+LIMIT_BYTES = 1 << 20
+"""Bytes that a client's tasks may take in `Profile.LIMITED_BYTES`: as few as a scheduler may allow (section 10)."""
+LIMIT_QUEUE = 100
+"""Messages that may wait to be sent to a peer in `Profile.LIMITED_QUEUES`."""
 TIMEOUT = 1.0
 """Seconds of silence after which a peer is lost in `Profile.SHORT_TIMEOUTS` and `Profile.RESTLESS`."""
 
@@ -37,6 +41,10 @@ class Profile(StrEnum):
     """As the default, and no client may shut the cluster down."""
     LIMITED = "limited"
     """As the default, and each client may hold `LIMIT` tasks; as many clients, and workers, may be there."""
+    LIMITED_BYTES = "limited bytes"
+    """As the default, and each client's tasks may take `LIMIT_BYTES`."""
+    LIMITED_QUEUES = "limited queues"
+    """As the default, and `LIMIT_QUEUE` messages may wait to be sent to a peer."""
 
 
 SHORT_PROFILES = (Profile.SHORT_TIMEOUTS, Profile.RESTLESS)

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from rescind_conformance.case import LIMIT, TIMEOUT, Profile
+from rescind_conformance.case import LIMIT, LIMIT_BYTES, LIMIT_QUEUE, TIMEOUT, Profile
 from rescind_conformance.commanded import CommandedScheduler
 from rescind_conformance.subjects import StartedScheduler
 
 _LONG_SECONDS: Final = "86400"
 _UNLIMITED: Final = "1000000"
+_MANY_BYTES: Final = str(1 << 30)
 _DEFAULTS: Final[Mapping[str, str]] = {
     "worker_timeout": _LONG_SECONDS,
     "client_timeout": _LONG_SECONDS,
@@ -20,6 +21,8 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "accept_shutdown": "false",
     "max_tasks_per_client": _UNLIMITED,
     "max_peers": _UNLIMITED,
+    "max_bytes_per_client": _MANY_BYTES,
+    "max_queue": _UNLIMITED,
 }
 """What a command line may leave open besides the endpoint, in braces, and what stands there in the default profile.
 Times are in seconds; a `rebalance_interval` of 0 is never."""
@@ -33,6 +36,8 @@ _PROFILES: Final[Mapping[Profile, Mapping[str, str]]] = {
     Profile.CLOSABLE: {"accept_shutdown": "true"},
     Profile.PROTECTED: {"accept_shutdown": "false"},
     Profile.LIMITED: {"max_tasks_per_client": str(LIMIT), "max_peers": str(LIMIT)},
+    Profile.LIMITED_BYTES: {"max_bytes_per_client": str(LIMIT_BYTES)},
+    Profile.LIMITED_QUEUES: {"max_queue": str(LIMIT_QUEUE)},
 }
 """What a case of each profile needs; its absence in the command line makes the case unsupported."""
 

@@ -289,9 +289,9 @@ class FakeWorker(Peer):
 
     role = Role.WORKER
 
-    def __init__(self, world: World, name: str, routing_id: bytes, queue_size: int) -> None:
+    def __init__(self, world: World, name: str, routing_id: bytes, queue_size: int, receive_queue: int = 0) -> None:
         self.queue_size = queue_size
-        super().__init__(world, name, routing_id)
+        super().__init__(world, name, routing_id, receive_queue)
 
     @property
     def echo_type(self) -> type[Message]:

@@ -26,7 +26,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from rescind.curve import HANDSHAKE_FAILURES, Handshakes, KeysUnusable, PeerKeys, Role, read_peer_keys
-from rescind_conformance.case import LIMIT, SHORT_PROFILES, TIMEOUT, Profile
+from rescind_conformance.case import LIMIT, LIMIT_BYTES, LIMIT_QUEUE, SHORT_PROFILES, TIMEOUT, Profile
 from rescind_conformance.findings import Conversation, Findings
 from rescind_conformance.process import Process, SubjectUnavailable
 from rescind_conformance.warm_start import Forked, WarmStart
@@ -314,6 +314,8 @@ class ReferenceScheduler(SchedulerSubject):
             *(["--accept-shutdown"] if profile is Profile.CLOSABLE else []),
             *(["--max-tasks-per-client", str(LIMIT)] if profile is Profile.LIMITED else []),
             *(["--max-peers", str(LIMIT)] if profile is Profile.LIMITED else []),
+            *(["--max-bytes-per-client", str(LIMIT_BYTES)] if profile is Profile.LIMITED_BYTES else []),
+            *(["--max-queue", str(LIMIT_QUEUE)] if profile is Profile.LIMITED_QUEUES else []),
             *(["--trace", str(directory / TRACE)] if self._trace else []),
         ]
         if self._warm is None:
@@ -338,7 +340,11 @@ class OpengrisScaler(SchedulerSubject):
 
     name = "opengris-scaler"
     replay_options = "--subject opengris-scaler"
-    missing_options: Mapping[Profile, str] = {Profile.LIMITED: "it has no option that limits tasks or peers"}
+    missing_options: Mapping[Profile, str] = {
+        Profile.LIMITED: "it has no option that limits tasks or peers",
+        Profile.LIMITED_BYTES: "it has no option that limits bytes",
+        Profile.LIMITED_QUEUES: "it has no option that limits queues",
+    }
 
     def __init__(self) -> None:
         self._scheduler = console_script("scaler_scheduler")

@@ -135,10 +135,17 @@ class World(Findings):
         self._introduce(client)
         return client
 
-    def worker(self, queue_size: int = 10, *, introduced: bool = True, routing_id: bytes | None = None) -> FakeWorker:
+    def worker(
+        self,
+        queue_size: int = 10,
+        *,
+        introduced: bool = True,
+        receive_queue: int = 0,
+        routing_id: bytes | None = None,
+    ) -> FakeWorker:
         """A new worker that takes so many tasks, connected and known to the subject. For the others see `client`."""
         name = f"W{len(self.workers) + 1}"
-        worker = FakeWorker(self, name, routing_id or new_routing_id("Worker", name), queue_size)
+        worker = FakeWorker(self, name, routing_id or new_routing_id("Worker", name), queue_size, receive_queue)
         self.workers.append(worker)
         worker.silent = not introduced
         self._introduce(worker)

@@ -17,7 +17,7 @@ EXTENDS Naturals, Sequences, FiniteSets, TLC
 CONSTANTS Runs,             \* a sequence of records with these fields:
                             \*   clients, workers, tasks: their names
                             \*   losses: the values that MaxLosses may have
-                            \*   limited: whether tasks and peers are limited in number (S11.5)
+                            \*   limited: whether a client's tasks, and peers, are limited (S11.5)
                             \*   moves: whether tasks may be moved (S7.1)
                             \*   outside: how it was seen
                             \*   lanes: each [open |-> whether more may have been sent than was seen, records]

@@ -60,7 +60,7 @@ def validate_command(
         typer.Option("--outside", help="By what its peers saw only, though the scheduler has recorded its own order."),
     ] = False,
     limited: Annotated[
-        bool, typer.Option("--limited", help="Tasks and peers were limited in number in these traces (S11.5).")
+        bool, typer.Option("--limited", help="A client's tasks, or peers, were limited in these traces (S11.5).")
     ] = False,
     jobs: Annotated[
         int | None,

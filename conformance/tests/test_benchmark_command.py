@@ -15,6 +15,8 @@ from lossy_forwarder import forwarding
 
 from rescind.messages import Message, TaskResult
 
+pytestmark = pytest.mark.long
+
 _COMMAND = (sys.executable, "-m", "rescind", "benchmark")
 _SMALL = ("--rounds", "1", "--tasks", "300", "--quick")
 

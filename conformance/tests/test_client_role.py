@@ -17,6 +17,8 @@ from rescind_conformance.known import load_known_failures
 from rescind_conformance.runner import Plan, run_suite, select_cases
 from rescind_conformance.verdicts import Verdict
 
+pytestmark = pytest.mark.long
+
 KNOWN = Path(str(files("rescind_conformance"))) / "known_failures" / "opengris-scaler.toml"
 
 FAULTS = {

@@ -38,6 +38,8 @@ from rescind_conformance.interop.runner import Cell, Plan, Run, Status
 from rescind_conformance.interop.scenario import Scenario, all_scenarios, select_scenarios
 from rescind_conformance.process import SubjectUnavailable
 
+pytestmark = pytest.mark.long
+
 HANG = 120.0
 """Seconds; only bounds how long a failing test takes."""
 RESCIND = [sys.executable, "-m", "rescind"]

@@ -29,6 +29,8 @@ from rescind_conformance.model.system_validation import FAULTS
 from rescind_conformance.model.tlc import CannotCheck, find_jar, find_java, read_output
 from rescind_conformance.requirements import load_requirements
 
+pytestmark = pytest.mark.long
+
 SPEC = (Path(__file__).parents[2] / "SPEC.md").read_text(encoding="utf-8")
 DIRECTORY = model_directory()
 MODULES = {path.stem: path.read_text(encoding="utf-8") for path in DIRECTORY.glob("*.tla")}

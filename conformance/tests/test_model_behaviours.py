@@ -24,6 +24,8 @@ from rescind_conformance.model.system_validation import Rejected, Validation, va
 from rescind_conformance.model.system_values import NOBODY, ModelStep, NotInTheModel, of_scheduler, words
 from rescind_conformance.model.tlc import CannotCheck, find_jar, find_java
 
+pytestmark = pytest.mark.long
+
 
 def is_installed() -> bool:
     try:

@@ -11,7 +11,7 @@ import pytest
 
 SUITE_SECONDS = 300
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.long]
 
 
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:

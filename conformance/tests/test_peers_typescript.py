@@ -23,7 +23,7 @@ from rescind_conformance.runner import Plan, run_suite, select_cases
 HANG = 300.0
 """Seconds; only bounds how long a failing test takes."""
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.long]
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:

@@ -29,6 +29,8 @@ from rescind_conformance.races import (
     worker_races,
 )
 
+pytestmark = pytest.mark.long
+
 RACES: dict[str, Callable[..., type[RaceTest]]] = {
     "scheduler": scheduler_races,
     "client": client_races,

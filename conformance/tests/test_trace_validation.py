@@ -50,6 +50,8 @@ from rescind_conformance.runner import select_cases
 from rescind_conformance.trace import Entry
 from rescind_conformance.verdicts import CaseResult, Departure
 
+pytestmark = pytest.mark.long
+
 CASES = (
     "crossing.result-crosses-cancel",
     "dispatched.force-after-refusal",

@@ -23,6 +23,8 @@ from rescind_conformance.runner import Plan, SuiteReport, run_suite, select_case
 from rescind_conformance.trace import trace_lines
 from rescind_conformance.verdicts import Verdict
 
+pytestmark = pytest.mark.long
+
 MARK = "CONFORMANCE_TEST"
 """The environment variable by which a test knows its processes."""
 FAULTS = {

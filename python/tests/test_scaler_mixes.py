@@ -23,6 +23,8 @@ from scaler_system import StorageServer, scaler_scheduler, scaler_workers, stora
 from rescind.client import Client
 from rescind.store import StoreFailed
 
+pytestmark = pytest.mark.long
+
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 HANG = 60.0

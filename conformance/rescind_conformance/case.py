@@ -18,7 +18,7 @@ LIMIT = 5
 """Tasks that a client may hold, clients and workers that there may be in `Profile.LIMITED`."""
 LIMIT_BYTES = 1 << 20
 """Bytes that a client's tasks may take in `Profile.LIMITED_BYTES`: as few as a scheduler may allow (section 10)."""
-LIMIT_QUEUE = 100
+LIMIT_QUEUE = 20
 """Messages that may wait to be sent to a peer in `Profile.LIMITED_QUEUES`."""
 TIMEOUT = 1.0
 """Seconds of silence after which a peer is lost in `Profile.SHORT_TIMEOUTS` and `Profile.RESTLESS`."""

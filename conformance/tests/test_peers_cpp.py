@@ -47,7 +47,7 @@ SCHEDULER_OPTIONS = " ".join(
     f"--{name.replace('_', '-')} {{{name}}}"
     for name in (
         *("worker_timeout", "client_timeout", "rebalance_interval"),
-        *("accept_shutdown", "max_tasks_per_client", "max_peers"),
+        *("accept_shutdown", "max_tasks_per_client", "max_peers", "max_bytes_per_client"),
     )
 )
 """What `rescind conformance scheduler --command` sets for each case."""

@@ -248,6 +248,18 @@ WRONG: dict[str, tuple[list[TraceRecord | TraceEvent], str, int | None]] = {
         "S9.9",
         7,
     ),
+    "a client that does not read is told of its loss": (
+        [
+            *[*LIFE[:4], TraceEvent(0.0, "scheduler", "peer lost", {"peer": "a", "outcome": "dropped"})],
+            *[
+                went("b", TaskCancel(T, force=True)),
+                went("a", TaskCancelConfirm(T, CancelConfirmType.CANCEL_NOT_FOUND)),
+                *BEAT,
+            ],
+        ],
+        "S9.8",
+        7,
+    ),
     "a lost worker is echoed": (
         [*BEAT, TraceEvent(0.0, "scheduler", "peer lost", {"peer": "b"}), *BEAT],
         "S9.6",
@@ -408,6 +420,14 @@ LAWFUL: dict[str, list[TraceRecord | TraceEvent]] = {
     ],
     "a shutdown to its end": [
         *[*CLOSING, GRACE_OVER, went("a", OTHER_CONFIRM), went("a", CONFIRM), CLOSED],
+    ],
+    "a client that does not read is lost, and is told nothing": [
+        *[*LIFE[:4], TraceEvent(0.0, "scheduler", "peer lost", {"peer": "a", "outcome": "dropped"})],
+        *[went("b", TaskCancel(T, force=True)), *BEAT],
+    ],
+    "a worker that does not read is lost": [
+        *[*LIFE[:4], TraceEvent(0.0, "scheduler", "peer lost", {"peer": "b", "outcome": "dropped"})],
+        *[came("d", BEAT[0].message), went("d", Task(T)), went("d", WorkerHeartbeatEcho())],
     ],
     "a shutdown that nobody has to wait for": [
         *[came("a", ClientHeartbeat()), went("a", ClientHeartbeatEcho())],

@@ -9,7 +9,8 @@
 (*    "from"    the scheduler handles a message of the peer                                                          *)
 (*    "to"      the scheduler sends it a message                                                                     *)
 (*    "event"   <<"peer lost">>, <<"close requested">>, <<"grace over">> or <<"closed">>: it has ended in order. From  *)
-(*              outside all but the last: if at all, not earlier; at 0: nothing says that it happened.               *)
+(*              outside all but the last: if at all, not earlier; at 0: nothing says that it happened. A peer is lost  *)
+(*              by silence, or, <<"peer lost", "dropped">>, as one to whom nothing can be sent any more.               *)
 (* A message is as in Scheduler.tla, and there are <<"GraphTask", task>> and <<"ClientShutdownResponse", word>>. A   *)
 (* Task is <<"Task", task, content>>: all else that it says.                                                         *)
 EXTENDS Naturals, Sequences, FiniteSets, TLC
@@ -113,15 +114,16 @@ Reactions(p, message) ==
 MayExit == s.mode = "closed" \/ (s.mode = "closing" /\ \A w \in This.workers : s.peer[w] # "served")
 
 \* S9.1, S9.10. Not every scheduler tells a client that fell silent that nothing will come: S9.11 only says SHOULD.
-OnEvent(p, name) ==
+OnEvent(p, event) ==
     CASE s.mode = "exited" -> {}
-      [] name = "peer lost" ->
+      [] event[1] = "peer lost" ->
             IF s.peer[p] # "served" \/ s.mode = "closed" THEN {}
-            ELSE {Model!LoseSilent(s, p)} \cup (IF This.outside /\ p \in This.clients
-                                                THEN {Model!LoseClient(s, p, "owner left")} ELSE {})
-      [] name = "close requested" -> {IF s.mode = "open" THEN Model!BeginToClose(s) ELSE Model!Nothing(s)}
-      [] name = "grace over" -> IF s.mode = "closing" THEN {Model!EndOfGrace(s)} ELSE {}
-      [] name = "closed" -> IF MayExit THEN {Model!Nothing([s EXCEPT !.mode = "exited"])} ELSE {}
+            ELSE (IF Len(event) = 2 /\ p \in This.clients THEN {} ELSE {Model!LoseSilent(s, p)})
+                 \cup (IF (This.outside \/ Len(event) = 2) /\ p \in This.clients
+                       THEN {Model!LoseClient(s, p, "owner left")} ELSE {})
+      [] event[1] = "close requested" -> {IF s.mode = "open" THEN Model!BeginToClose(s) ELSE Model!Nothing(s)}
+      [] event[1] = "grace over" -> IF s.mode = "closing" THEN {Model!EndOfGrace(s)} ELSE {}
+      [] event[1] = "closed" -> IF MayExit THEN {Model!Nothing([s EXCEPT !.mode = "exited"])} ELSE {}
 
 ------------------------------------------------------------------------------
 (* The steps. *)
@@ -149,7 +151,7 @@ CanBeUnseen(record) ==
 Happen(lane) ==
     /\ IsNext(lane, "event") /\ s.owed = {} /\ IsReady(Record(lane)) /\ CanBeUnseen(Record(lane))
     /\ LET record == Record(lane)
-       IN  \E reaction \in OnEvent(record[3], record[4][1]) : Step(reaction, Past(lane), record[4][1])
+       IN  \E reaction \in OnEvent(record[3], record[4]) : Step(reaction, Past(lane), record[4][1])
 
 Place(t, w) == Model!MayDispatch(s, t, w) /\ Step(Model!Dispatch(s, t, w), done, "dispatch")
 Move(t) == This.moves /\ s.mode \in {"open", "closing"} /\ Model!Rebalance(s, t).out # <<>> /\ Step(Model!Rebalance(s, t), done, "rebalance")
@@ -228,7 +230,7 @@ Waiting ==
     UNION { LET record == Record(lane)
             IN  IF record[2] = "to" \/ ~IsReady(record) \/ Unseen(record) THEN {}
                 ELSE { <<record[1], reaction.out, reaction.rows>> :
-                       reaction \in IF record[2] = "event" THEN OnEvent(record[3], record[4][1])
+                       reaction \in IF record[2] = "event" THEN OnEvent(record[3], record[4])
                                     ELSE Reactions(record[3], record[4]) }
           : lane \in {lane \in Lanes : IsLeft(lane)} }
 

@@ -58,6 +58,9 @@ void Machine::on_graph(const Bytes& client, const GraphTask& message, Time now) 
 bool Machine::is_acceptable(const Bytes& client, const GraphTask& message) const {
   const std::size_t room = options_.most_tasks_of_client - clients_.at(client).tasks.size();
   if (message.graph.size() > std::min(room, options_.most_nodes_of_graph)) return false;
+  std::size_t bytes = clients_.at(client).bytes;
+  for (const auto& task : message.graph) bytes += encode(task).size();
+  if (bytes > options_.most_bytes_of_client) return false;
   std::set<Bytes> nodes;
   for (const auto& task : message.graph) {
     const bool in_use = tasks_.contains(task.taskId) || graphs_.contains(task.taskId);
@@ -84,11 +87,8 @@ void Machine::accept(const Bytes& client, const GraphTask& message) {
     for (const auto& id : dependencies_of(task)) dependants[id].insert(task.taskId);
   for (const auto& from : message.graph) {
     graph.nodes.insert(from.taskId);
-    clients_[client].tasks.insert(from.taskId);
     auto& task = tasks_[from.taskId];
-    task.id = from.taskId;
-    task.owner = client;
-    task.frame = encode(from);
+    keep(task, from.taskId, client, encode(from));
     auto& node = task.node.emplace();
     node.graph = message.taskId;
     node.task = from;

@@ -92,14 +92,22 @@ void Machine::on_task(const Bytes& client, const Task& message, const Bytes& fra
     if (graph->second.owner == client) return drop(client, "the id is in use", message.taskId);
     return refuse(client, message.taskId);
   }
-  if (!registered || grace_ends_ || clients_[client].tasks.size() >= options_.most_tasks_of_client)
+  if (!registered || grace_ends_ || clients_[client].tasks.size() >= options_.most_tasks_of_client ||
+      clients_[client].bytes + frame.size() > options_.most_bytes_of_client)
     return refuse(client, message.taskId);
   auto& task = tasks_[message.taskId];
-  task.id = message.taskId;
-  task.owner = client;
-  task.frame = frame;
-  clients_[client].tasks.insert(task.id);
+  keep(task, message.taskId, client, frame);
   enter(task, State::queued);
+}
+
+void Machine::keep(HeldTask& task, const Bytes& id, const Bytes& owner, Bytes frame) {
+  task.id = id;
+  task.owner = owner;
+  task.weight = frame.size();
+  task.frame = std::move(frame);
+  auto& client = clients_.at(owner);
+  client.tasks.insert(id);
+  client.bytes += task.weight;
 }
 
 void Machine::on_cancel(const Bytes& client, const TaskCancel& message) {
@@ -206,7 +214,8 @@ void Machine::enter(HeldTask& task, State next) {
       end_as(task, NodeEnd(*task.node->unneeded));  // S12.9
   } else if (next == State::ended) {
     leave_holder(task);
-    if (const auto owner = clients_.find(task.owner); owner != clients_.end()) owner->second.tasks.erase(task.id);
+    if (const auto owner = clients_.find(task.owner); owner != clients_.end() && owner->second.tasks.erase(task.id) > 0)
+      owner->second.bytes -= task.weight;
     tasks_.erase(Bytes(task.id));  // a copy: the key must outlive what it erases
   }
 }

@@ -30,6 +30,7 @@ struct Options {
   // The loss of so many holders ends a task with failedWorkerDied (S9.4).
   int most_losses = 3;
   std::size_t most_tasks_of_client = 1'000'000;
+  std::size_t most_bytes_of_client = std::size_t{1} << 30;  // of the frames of those tasks
   std::size_t most_nodes_of_graph = 10'000;
   std::size_t most_peers_of_role = 10'000;
   std::size_t most_lost_remembered = 4096;
@@ -117,6 +118,7 @@ class Machine {
     Bytes id{};
     Bytes owner{};
     Bytes frame{};  // the Task as it came: it is forwarded so at every dispatch (S1.5)
+    std::size_t weight = 0;  // bytes of it at first, which count for its owner
     State state = State::queued;
     Bytes holder{};  // empty unless a worker has it
     int losses = 0;
@@ -127,6 +129,7 @@ class Machine {
   struct Client {
     Time heard{};
     std::set<Bytes> tasks{};  // nodes are among them
+    std::size_t bytes = 0;    // their weight
     std::set<Bytes> graphs{};
     bool holds(const Bytes& id) const { return tasks.contains(id) || graphs.contains(id); }
   };
@@ -178,6 +181,7 @@ class Machine {
   void send(const Bytes& peer, const Message& message);
   void drop(const Bytes& peer, std::string reason, Bytes task_id = {});
   void refuse(const Bytes& client, const Bytes& id);
+  void keep(HeldTask& task, const Bytes& id, const Bytes& owner, Bytes frame);
   HeldTask* held(const Bytes& id);
   HeldTask* held_by(const Bytes& worker, const Bytes& id);
 

@@ -10,7 +10,7 @@ from rescind_conformance.peers import CANCELED, FakeWorker, Peer
 from rescind_conformance.world import World
 
 MANY = 4 * LIMIT_QUEUE
-LONG = bytes(40_000)
+LONG = bytes(200_000)
 """Metadata: so many messages with it, 16 MB, are more than the buffers of kernels and a full queue take."""
 AT_ONCE = LIMIT_QUEUE // 2
 """Tasks that a worker takes which reads: as many messages may come for it in one step, and be no sign of anything."""

@@ -257,7 +257,7 @@ WRONG: dict[str, tuple[list[TraceRecord | TraceEvent], str, int | None]] = {
                 *BEAT,
             ],
         ],
-        "S9.8",
+        "S9.7",
         7,
     ),
     "a lost worker is echoed": (

@@ -214,6 +214,13 @@ FULL: list[TraceRecord] = [
     *[came("a", Task(T)), went("b", Task(T))],
 ]
 """A worker with one place, which is taken."""
+
+
+def unread(peer: str) -> TraceEvent:
+    """That a peer is lost, since it does not read."""
+    return TraceEvent(0.0, "scheduler", "peer lost", {"peer": peer, "outcome": "dropped"})
+
+
 WRONG: dict[str, tuple[list[TraceRecord | TraceEvent], str, int | None]] = {
     "the answer is swallowed": ([*LIFE[:7], *BEAT], "S4.2", 7),
     "it is answered before the holder has": ([*LIFE[:6], LIFE[7], *BEAT], "S4.4", 7),
@@ -250,7 +257,8 @@ WRONG: dict[str, tuple[list[TraceRecord | TraceEvent], str, int | None]] = {
     ),
     "a client that does not read is told of its loss": (
         [
-            *[*LIFE[:4], TraceEvent(0.0, "scheduler", "peer lost", {"peer": "a", "outcome": "dropped"})],
+            *LIFE[:4],
+            unread("a"),
             *[
                 went("b", TaskCancel(T, force=True)),
                 went("a", TaskCancelConfirm(T, CancelConfirmType.CANCEL_NOT_FOUND)),
@@ -422,11 +430,14 @@ LAWFUL: dict[str, list[TraceRecord | TraceEvent]] = {
         *[*CLOSING, GRACE_OVER, went("a", OTHER_CONFIRM), went("a", CONFIRM), CLOSED],
     ],
     "a client that does not read is lost, and is told nothing": [
-        *[*LIFE[:4], TraceEvent(0.0, "scheduler", "peer lost", {"peer": "a", "outcome": "dropped"})],
-        *[went("b", TaskCancel(T, force=True)), *BEAT],
+        *LIFE[:4],
+        unread("a"),
+        went("b", TaskCancel(T, force=True)),
+        *BEAT,
     ],
     "a worker that does not read is lost": [
-        *[*LIFE[:4], TraceEvent(0.0, "scheduler", "peer lost", {"peer": "b", "outcome": "dropped"})],
+        *LIFE[:4],
+        unread("b"),
         *[came("d", BEAT[0].message), went("d", Task(T)), went("d", WorkerHeartbeatEcho())],
     ],
     "a shutdown that nobody has to wait for": [

@@ -218,8 +218,9 @@ class _Reader:
         peer = self._peers.get(str(record.details.get("peer", "")), NOBODY)
         if record.event == EventKind.PEER_LOST and peer == NOBODY:
             return  # it has said nothing that counts
-        said = (str(record.event), *(["dropped"] if record.details.get("outcome") == "dropped" else []))
-        yield Step(position, "event", peer, said, f"S: {' '.join((said[0], peer, *said[1:]))}".removesuffix(f" {NOBODY}"))
+        how = ("dropped",) if record.details.get("outcome") == "dropped" else ()
+        words = f"S: {' '.join((record.event, peer, *how))}".removesuffix(f" {NOBODY}")
+        yield Step(position, "event", peer, (str(record.event), *how), words)
 
     def _task(self, task_id: bytes) -> str:
         return self._tasks.setdefault(task_id, f"t{len(self._tasks) + 1}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import zmq
 from client_bending import decode_first, fault, ignore_disconnect, patch
+from lost_connections import connecting_again, reconnecting
 
 from rescind import client_session, scheduler_link, wire
 from rescind.client_machine import ClientMachine, Dropped
@@ -19,6 +20,7 @@ from rescind.messages import (
     TaskCancelConfirm,
     TaskResultType,
 )
+from rescind.scheduler_connection import SchedulerConnection
 from rescind.scheduler_link import SchedulerLink
 
 # --- leaving and losing
@@ -32,7 +34,8 @@ def disconnect_leaves_futures_pending() -> None:
 
 @fault
 def a_dropped_connection_is_made_again() -> None:
-    SchedulerLink._watch_connection = lambda self: None  # type: ignore[method-assign]
+    patch(SchedulerConnection, "_on_event", connecting_again)
+    patch(zmq.Socket, "setsockopt", reconnecting)
 
 
 @fault
@@ -67,7 +70,7 @@ def callbacks_run_in_the_receiving_thread() -> None:
 def something_comes_before_the_heartbeat() -> None:
     def make(start: Any) -> Any:
         def changed(self: SchedulerLink) -> None:
-            self._socket.send(wire.encode(ObjectInstruction()))
+            self._connection.socket.send(wire.encode(ObjectInstruction()))
             start(self)
 
         return changed
@@ -117,8 +120,8 @@ def a_word_behind_each_message() -> None:
 def messages_are_handled_last_first() -> None:
     def receive_batch(self: SchedulerLink) -> bool:
         frames = []
-        while self._socket.poll(20):  # wait for more, so that there is something to turn round
-            frames += self._socket.recv_multipart()
+        while self._connection.socket.poll(20):  # wait for more, so that there is something to turn round
+            frames += self._connection.socket.recv_multipart()
         for frame in reversed(frames):
             self._last_heard = self._now
             self._user.on_message(wire.decode(frame))

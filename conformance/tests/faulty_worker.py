@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import zmq
+from lost_connections import connecting_again, reconnecting
 
 from rescind import wire, worker, worker_pool
 from rescind.messages import (
@@ -25,6 +26,7 @@ from rescind.messages import (
     WorkerDisconnectNotification,
     WorkerHeartbeat,
 )
+from rescind.scheduler_connection import SchedulerConnection
 from rescind.worker_machine import Farewell, Finished, HeartbeatDue, Send, WorkerMachine
 from rescind.worker_table import TRANSITIONS, Action, AssignmentInput, AssignmentState, Transition
 from rescind_conformance.adapters import reference_worker
@@ -458,7 +460,8 @@ def silence_is_not_noticed() -> None:
 
 @fault
 def a_dropped_connection_is_made_again() -> None:
-    patch(worker._Connection, "watch", lambda method: lambda self: None)
+    patch(SchedulerConnection, "_on_event", connecting_again)
+    patch(zmq.Socket, "setsockopt", reconnecting)
 
 
 # --- transport and messages
@@ -467,14 +470,14 @@ def a_dropped_connection_is_made_again() -> None:
 @fault
 def no_routing_id() -> None:
     def make(setsockopt: Any) -> Any:
-        return lambda self, option, value: None if option == zmq.IDENTITY else setsockopt(self, option, value)
+        return lambda self, option, value: None if option == zmq.ROUTING_ID else setsockopt(self, option, value)
 
     patch(zmq.Socket, "setsockopt", make)
 
 
 @fault
 def a_word_behind_each_message() -> None:
-    patch(worker._Connection, "send", lambda send: lambda self, frame: send(self, frame + bytes(8)))
+    patch(SchedulerConnection, "send", lambda send: lambda self, frame: send(self, frame + bytes(8)))
 
 
 @fault

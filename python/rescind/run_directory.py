@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import stat
 import tempfile
 from pathlib import Path
 
-_STORE = "objects.sqlite"
+_STORES = "objects-*.sqlite*"
+"""What there may be of stores: SQLite keeps files of its own beside each."""
+_TEMPORARY = "rescind-scheduler-"
 
 
 class RunDirectoryUnusable(OSError):
@@ -19,6 +22,9 @@ class RunDirectoryUnusable(OSError):
 class RunDirectory:
     """A directory that was given, or a temporary one. Payloads do not outlive the scheduler: none is found or left.
 
+    The store has another name in each life of a scheduler (S10.3). Peers of a former one still read, write and delete
+    for a moment, and whoever closes an SQLite file last removes by name what belongs to it.
+
     What is made here is for the scheduler's account alone. In a directory that was there and that its group may
     write to, the group shares the store: so clients and workers may run under accounts of their own.
     """
@@ -26,10 +32,14 @@ class RunDirectory:
     def __init__(self, path: Path | None = None) -> None:
         """Make the directory if need be, lock it, and remove what a scheduler that was killed has left there.
 
+        With a temporary one, what such a scheduler of this account has left in another is removed.
+
         Raises `RunDirectoryUnusable`.
         """
         self._temporary = path is None
-        self._path = Path(tempfile.mkdtemp(prefix="rescind-")) if path is None else path.absolute()
+        if path is None:
+            _remove_abandoned()
+        self._path = Path(tempfile.mkdtemp(prefix=_TEMPORARY)) if path is None else path.absolute()
         try:
             self._path.mkdir(0o700, parents=True, exist_ok=True)
             self._lock = (self._path / "lock").open("w")
@@ -44,17 +54,14 @@ class RunDirectory:
             raise RunDirectoryUnusable(
                 f"the run directory {self._path} is in use by another scheduler. Choose another --run-directory"
             ) from error
-        self._remove_store()
-        self._make_store()
-
-    @property
-    def store(self) -> Path:
+        self._remove_stores()
+        self.store = self._path / f"objects-{secrets.token_hex(8)}.sqlite"
         """The file of the object store."""
-        return self._path / _STORE
+        self._make_store()
 
     def close(self) -> None:
         """Remove the store, and the directory if it was a temporary one."""
-        self._remove_store()
+        self._remove_stores()
         self._lock.close()
         if self._temporary:
             shutil.rmtree(self._path, ignore_errors=True)
@@ -70,6 +77,17 @@ class RunDirectory:
         os.fchmod(descriptor, 0o660 if shared else 0o600)  # whatever the umask is
         os.close(descriptor)
 
-    def _remove_store(self) -> None:
-        for name in self._path.glob(f"{_STORE}*"):
+    def _remove_stores(self) -> None:
+        for name in self._path.glob(_STORES):
             name.unlink(missing_ok=True)
+
+
+def _remove_abandoned() -> None:
+    """Remove temporary directories whose scheduler was killed: they have a store, and nobody holds the lock."""
+    for store in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*/objects-*.sqlite"):
+        try:
+            with (store.parent / "lock").open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(store.parent, ignore_errors=True)
+        except OSError:
+            continue  # it is served, or another account's

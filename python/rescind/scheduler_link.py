@@ -14,20 +14,16 @@ from contextlib import suppress
 from typing import Protocol
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from rescind import wire
-from rescind.curve import HANDSHAKE_FAILURES, Handshakes, PeerKeys, Role
+from rescind.curve import PeerKeys, Role
 from rescind.messages import ClientHeartbeat, ClientHeartbeatEcho, Message, Resource
-from rescind.wire_layout import MAX_FRAME_BYTES
+from rescind.scheduler_connection import SchedulerConnection
 
 logger = logging.getLogger(__name__)
 
 _BATCH = 256
 """Messages sent, or received, between two looks at everything else."""
-_FAREWELL_MILLISECONDS = 1000
-"""How long the good-bye may take to leave when the socket closes."""
-_MONITORED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | HANDSHAKE_FAILURES
 
 
 class LinkUser(Protocol):
@@ -65,8 +61,6 @@ class SchedulerLink:
         ZeroMQ cannot make sense of the address.
         """
         self.address = address
-        self.connected = False
-        """Whether the handshake with the scheduler has succeeded."""
         self._user = user
         self._heartbeat_interval = heartbeat_interval
         self._scheduler_timeout = scheduler_timeout
@@ -74,23 +68,11 @@ class SchedulerLink:
         self._lost: str | None = None
         self._ended = False
         self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.setsockopt(zmq.ROUTING_ID, identity)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        for option in (zmq.SNDHWM, zmq.RCVHWM):
-            self._socket.setsockopt(option, 0)  # T6
-        self._socket.setsockopt(zmq.MAXMSGSIZE, 2 * MAX_FRAME_BYTES)
-        if keys is not None:
-            keys.apply(self._socket)
-        self._handshakes = Handshakes(keys, Role.CLIENT)
-        self._monitor = self._socket.get_monitor_socket(_MONITORED)
         try:
-            self._socket.connect(address)
-        except zmq.ZMQError as error:
-            self._close_socket(linger=0)
-            raise ValueError(
-                f"{address!r} is no ZeroMQ endpoint ({error.strerror}): give one like tcp://127.0.0.1:6378"
-            ) from error
+            self._connection = SchedulerConnection(self._context, address, identity, Role.CLIENT, keys)
+        except ValueError:
+            self._context.term()
+            raise
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
@@ -101,6 +83,11 @@ class SchedulerLink:
         self._latency = 0.0
         self._cpu = _CpuMeter()
         self._thread = threading.Thread(target=self._run, name="rescind-link", daemon=True)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the handshake with the scheduler has succeeded."""
+        return self._connection.made
 
     def start(self) -> None:
         """Start the thread; the first heartbeat goes out."""
@@ -142,10 +129,9 @@ class SchedulerLink:
         self._lost = self._lost or cause
 
     def _run(self) -> None:
-        linger = 0
+        orderly = False
         try:
-            if self._serve() and self.connected:
-                linger = _FAREWELL_MILLISECONDS
+            orderly = self._serve()
         except Exception as error:
             # An error of ours: futures must not wait for a thread that is gone.
             logger.exception("the connection to %s failed", self.address)
@@ -156,7 +142,8 @@ class SchedulerLink:
         finally:
             self._ended = True
             self._outbox.clear()
-            self._close_socket(linger)
+            self._connection.close(orderly=orderly)
+            self._context.term()
             self._wake_reader.close()
             self._wake_writer.close()
             self._user.on_ended()
@@ -164,8 +151,8 @@ class SchedulerLink:
     def _serve(self) -> bool:
         """Turn the loop; True when the user has left, False when the scheduler is lost."""
         poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
+        poller.register(self._connection.socket, zmq.POLLIN)
+        poller.register(self._connection.monitor, zmq.POLLIN)
         poller.register(self._wake_reader, zmq.POLLIN)
         while True:
             self._beat()
@@ -175,8 +162,9 @@ class SchedulerLink:
                 with suppress(BlockingIOError):
                     self._wake_reader.recv(64)
             self._awake = False
-            if self._monitor in ready:
-                self._watch_connection()
+            if self._connection.monitor in ready or not self.connected:
+                self._connection.watch()
+            self._lost = self._lost or self._connection.lost
             # What arrived before the connection dropped still counts.
             more = self._receive_batch()
             if self._lost is None and self._now - self._last_heard > self._scheduler_timeout:
@@ -192,24 +180,14 @@ class SchedulerLink:
     def _milliseconds_to_next_turn(self) -> int:
         if self._outbox or self._lost is not None:
             return 0
-        due = min(self._heartbeat_due, self._last_heard + self._scheduler_timeout)
-        return max(0, int((due - time.monotonic()) * 1000) + 1)
-
-    def _watch_connection(self) -> None:
-        while self._monitor.poll(0):
-            told = recv_monitor_message(self._monitor)
-            if self.connected:
-                # T4: messages may be gone, so that this life of the connection is over.
-                self._lost = self._lost or "the connection dropped"
-                continue
-            self.connected = told["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
-            self._lost = self._lost or self._handshakes.on_event(told["event"], told["value"])
+        due = min(self._heartbeat_due, self._last_heard + self._scheduler_timeout) - time.monotonic()
+        return max(0, int(min(due, self._connection.seconds_to_attempt()) * 1000) + 1)
 
     def _receive_batch(self) -> bool:
         """Handle what has come; True if there may be more."""
         for _ in range(_BATCH):
             try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                frames = self._connection.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return False
             self._last_heard = self._now
@@ -231,17 +209,9 @@ class SchedulerLink:
             if callable(each):
                 each()
             elif isinstance(each, bytes):
-                self._send(each)
+                self._connection.send(each)
             else:
-                self._send(wire.encode(each))
-
-    def _send(self, frame: bytes) -> None:
-        try:
-            self._socket.send(frame, zmq.NOBLOCK)
-        except zmq.Again:
-            # There is no queue: ZeroMQ has given the connection up, and has said why.
-            self._watch_connection()
-            self._lost = self._lost or "the connection cannot be made"
+                self._connection.send(wire.encode(each))
 
     def _beat(self) -> None:
         """Send a heartbeat if one is due (C12.1)."""
@@ -255,13 +225,7 @@ class SchedulerLink:
             latency_microseconds=min(int(self._latency * 1e6), 2**32 - 1),
             hostname=platform.node(),
         )
-        self._send(wire.encode(beat))
-
-    def _close_socket(self, linger: int) -> None:
-        self._socket.disable_monitor()
-        self._monitor.close(0)
-        self._socket.close(linger)
-        self._context.term()
+        self._connection.send(wire.encode(beat))
 
 
 class _CpuMeter:

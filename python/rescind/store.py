@@ -116,6 +116,7 @@ class SqliteStore:
         Raises `StorageNotFound` if it is missing and not to be made, or cannot be opened.
         """
         self._path = Path(path)
+        self._mode = "rwc" if create else "rw"
         self._busy_seconds = busy_seconds
         self._closed = False
         self._new_process()
@@ -132,6 +133,7 @@ class SqliteStore:
                     connection.execute("PRAGMA journal_mode = WAL")
                     connection.executescript(_SCHEMA)
                 self._largest = connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) - _ROW_OVERHEAD
+            self._mode = "rw"  # a thread that comes when the store was removed must not leave another file there
         except (sqlite3.Error, StoreFailed) as error:
             self.close()
             raise StorageNotFound(f"cannot open the object store {self._path}: {error}") from error
@@ -214,7 +216,8 @@ class SqliteStore:
 
     def _connect(self) -> _Connection:
         connection = sqlite3.connect(
-            self._path,
+            f"{self._path.absolute().as_uri()}?mode={self._mode}",
+            uri=True,
             timeout=self._busy_seconds,
             isolation_level=None,
             check_same_thread=False,  # `close` comes from any thread

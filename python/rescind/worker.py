@@ -16,16 +16,15 @@ from pathlib import Path
 from types import FrameType
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from rescind import wire
 from rescind.allow_list import AllowList
-from rescind.curve import HANDSHAKE_FAILURES, HandshakeRefused, Handshakes, PeerKeys, Role, read_peer_keys
+from rescind.curve import HandshakeRefused, Role, read_peer_keys
 from rescind.messages import Message, ObjectStorageAddress, Task, TaskResult, TaskResultType, WorkerHeartbeatEcho
 from rescind.payloads import NO_ALLOW_LIST, result_object_id
 from rescind.peer_options import check_endpoint, check_name, check_times
+from rescind.scheduler_connection import SchedulerConnection
 from rescind.store import ObjectStore, StorageNotFound, UnsupportedStorage, is_of_scaler, open_store
-from rescind.wire_layout import MAX_FRAME_BYTES
 from rescind.worker_machine import (
     Dropped,
     EndProcess,
@@ -52,8 +51,6 @@ logger = logging.getLogger(__name__)
 
 _BATCH = 256
 """Messages handled between two looks at the processes and the time: a flood must not starve them."""
-_FAREWELL_MILLISECONDS = 1000
-"""How long the last messages may take to leave when the socket closes."""
 _LARGEST_QUEUE = 2**32 - 1
 """What a heartbeat can say."""
 
@@ -118,7 +115,7 @@ class Worker:
                 while True:
                     began = time.monotonic()
                     self.routing_id = f"Worker|{self._name}|{uuid.uuid4().hex}".encode()
-                    connection = _Connection(context, self._endpoint, self.routing_id, self._keys)
+                    connection = SchedulerConnection(context, self._endpoint, self.routing_id, Role.WORKER, self._keys)
                     farewell = _Life(self, connection, pool).run()
                     self._look_at(connection)
                     if farewell is Farewell.EXIT or not self._pause_until(began + self._heartbeat_interval):
@@ -128,10 +125,10 @@ class Worker:
                 pool.close()
                 context.term()
 
-    def _look_at(self, ended: _Connection) -> None:
+    def _look_at(self, ended: SchedulerConnection) -> None:
         self._was_admitted = self._was_admitted or ended.made
-        if ended.refused is not None:
-            text = f"no connection to the scheduler at {self._endpoint}: {ended.refused}"
+        if ended.lost is not None and not ended.made:
+            text = f"no connection to the scheduler at {self._endpoint}: {ended.lost}"
             if not self._was_admitted:
                 raise HandshakeRefused(text)
             logger.error("%s", text)
@@ -207,76 +204,10 @@ class Worker:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-class _Connection:
-    """One DEALER under one routing id, from its connecting to its end; it never comes back (T4)."""
-
-    def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, routing_id: bytes, keys: PeerKeys | None
-    ) -> None:
-        self.lost = False
-        """Whether it was made and has dropped, or was refused. Messages that came before can still be received."""
-        self.made = False
-        self.refused: str | None = None
-        """Why it cannot be made, if keys stand in the way."""
-        self._handshakes = Handshakes(keys, Role.WORKER)
-        self.socket = context.socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.IDENTITY, routing_id)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        for option in (zmq.SNDHWM, zmq.RCVHWM):
-            self.socket.setsockopt(option, 0)
-        self.socket.setsockopt(zmq.MAXMSGSIZE, 2 * MAX_FRAME_BYTES)
-        if keys is not None:
-            keys.apply(self.socket)
-        self.monitor = self.socket.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | HANDSHAKE_FAILURES
-        )
-        try:
-            self.socket.connect(endpoint)
-        except zmq.ZMQError as error:
-            self.close(orderly=False)
-            raise ValueError(
-                f"cannot connect to {endpoint!r}: {error.strerror}; a ZeroMQ endpoint looks like tcp://127.0.0.1:6378"
-            ) from error
-
-    def watch(self) -> None:
-        """Take in what has become of the connection."""
-        with contextlib.suppress(zmq.Again):
-            while not self.lost:
-                told = parse_monitor_message(self.monitor.recv_multipart(zmq.NOBLOCK))
-                if self.made:
-                    self.lost = True
-                else:
-                    self.made = told["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
-                    self.refused = self._handshakes.on_event(told["event"], told["value"])
-                    self.lost = self.refused is not None
-
-    def received(self) -> Iterator[list[bytes]]:
-        """A batch of the messages that have come, each as its frames; all of them once it is lost. Does not wait."""
-        if self.socket.closed:
-            return
-        with contextlib.suppress(zmq.Again):
-            for _ in itertools.count() if self.lost else range(_BATCH):
-                yield self.socket.recv_multipart(zmq.NOBLOCK)
-
-    def send(self, frame: bytes) -> None:
-        """Send, without waiting; into the void if the connection is lost."""
-        if not self.socket.closed:
-            # Without a queue, because ZeroMQ has given the connection up, it says "again": `watch` hears why.
-            with contextlib.suppress(zmq.Again):
-                self.socket.send(frame, zmq.NOBLOCK)
-
-    def close(self, *, orderly: bool) -> None:
-        """Close; if `orderly`, and there is somebody to hear it, what was sent has a second to leave."""
-        if not self.socket.closed:
-            self.socket.disable_monitor()
-            self.monitor.close(linger=0)
-            self.socket.close(linger=_FAREWELL_MILLISECONDS if orderly and self.made and not self.lost else 0)
-
-
 class _Life:
     """A worker's time under one routing id."""
 
-    def __init__(self, worker: Worker, connection: _Connection, pool: ProcessPool) -> None:
+    def __init__(self, worker: Worker, connection: SchedulerConnection, pool: ProcessPool) -> None:
         self._worker = worker
         self._connection = connection
         self._pool = pool
@@ -314,10 +245,9 @@ class _Life:
                 self._handle_events()
                 self._connection.watch()  # before receiving: what was received before the loss is still handled
                 self._receive()
-                if self._connection.lost and not self._connection.socket.closed:
+                if self._connection.lost is not None and not self._connection.socket.closed:
                     poller.unregister(self._connection.socket)
                     poller.unregister(self._connection.monitor)
-                    # Closed at once: ZeroMQ would connect again under the same routing id.
                     self._connection.close(orderly=False)
                     self._events.append(Leave(Farewell.REJOIN))
         finally:
@@ -331,7 +261,7 @@ class _Life:
     def _wait(self, poller: zmq.Poller) -> None:
         if self._events:
             return
-        left = self._heartbeat_due - time.monotonic()
+        left = min(self._heartbeat_due - time.monotonic(), self._connection.seconds_to_attempt())
         poller.poll(max(0, int(left * 1000) + 1))
         self._worker.drain_waker()
 
@@ -356,7 +286,7 @@ class _Life:
 
     def _receive(self) -> None:
         now = time.monotonic()
-        for frames in self._connection.received():
+        for frames in self._received():
             if len(frames) != 1:
                 self._worker.count_dropped("not one frame")
                 continue
@@ -370,6 +300,14 @@ class _Life:
                 self._heartbeat_sent = None
             self._events.append(Received(message, now))
             self._handle_events()
+
+    def _received(self) -> Iterator[list[bytes]]:
+        """A batch of the messages that have come, each as its frames; all of them once the connection is lost."""
+        if self._connection.socket.closed:
+            return
+        with contextlib.suppress(zmq.Again):
+            for _ in itertools.count() if self._connection.lost is not None else range(_BATCH):
+                yield self._connection.socket.recv_multipart(zmq.NOBLOCK)
 
     def _handle_events(self) -> None:
         while self._events and self._farewell is None:

@@ -24,6 +24,12 @@ class Cluster:
     endpoint: str = ""
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
+    @property
+    def store(self) -> Path:
+        """The file of the object store."""
+        (path,) = (self.folder / "run").glob("objects-*.sqlite")
+        return path
+
     def start_scheduler(self, *options: str) -> subprocess.Popen[str]:
         """Start the scheduler and wait until it listens."""
         place = ["--endpoint", f"ipc://{self.folder}/scheduler", "--run-directory", str(self.folder / "run")]

@@ -60,7 +60,7 @@ def raise_from(depth: int) -> None:
 
 
 def objects_left(cluster: Cluster) -> int:
-    with closing(sqlite3.connect(cluster.folder / "run" / "objects.sqlite")) as connection:
+    with closing(sqlite3.connect(cluster.store)) as connection:
         ((count,),) = connection.execute("SELECT count(*) FROM objects")
         return int(count)
 

@@ -60,7 +60,7 @@ def client(cluster: Cluster) -> Iterator[Client]:
         yield connected
     with Client(cluster.endpoint):
         pass  # its first echo follows the handling of the other's good-bye
-    with closing(sqlite3.connect(cluster.folder / "run" / "objects.sqlite")) as connection:
+    with closing(sqlite3.connect(cluster.store)) as connection:
         assert connection.execute("SELECT count(*) FROM objects").fetchone() == (0,)
 
 
@@ -68,7 +68,7 @@ def in_store(cluster: Cluster, client: Client) -> int:
     """How many objects the client has in the store while it lives, when all that it wanted released has been."""
     fence = client.submit(int)
     assert fence.result(HANG) == 0
-    with closing(sqlite3.connect(cluster.folder / "run" / "objects.sqlite")) as connection:
+    with closing(sqlite3.connect(cluster.store)) as connection:
         return int(connection.execute("SELECT count(*) FROM objects").fetchone()[0])
 
 

@@ -275,12 +275,17 @@ def test_a_second_scheduler_at_a_unix_socket_is_refused(tmp_path: Path) -> None:
 def test_a_run_directory_serves_one_scheduler_at_a_time_and_keeps_nothing(tmp_path: Path) -> None:
     directory = tmp_path / "run"
     directory.mkdir()
-    SqliteStore(directory / "objects.sqlite").put(b"former", bytes(32), b"left by one that was killed")
+    former = SqliteStore(directory / "objects-0123.sqlite")
+    former.put(b"former", bytes(32), b"left by one that was killed")
     running = Serving(Scheduler(run_directory=directory, grace=0.0))
-    store = SqliteStore(directory / "objects.sqlite", create=False)
+    (path,) = directory.glob("objects*.sqlite")
+    store = SqliteStore(path, create=False)
     assert store.count() == 0
     with pytest.raises(RunDirectoryUnusable, match="in use by another scheduler"):
         Scheduler(run_directory=directory)
+    former.put(b"former", bytes(31), b"by a peer of the one that was killed")
+    former.close()
+    assert store.count() == 0
     store.close()
     running.stop()
     assert not list(directory.glob("objects*"))
@@ -296,7 +301,7 @@ def test_a_store_that_others_keep_busy_holds_nobody_up(tmp_path: Path, monkeypat
     leaving, staying = running.peer(b"C1"), running.peer(b"C2")
     for peer in (leaving, staying):
         peer.fence()
-    held = sqlite3.connect(tmp_path / "objects.sqlite", isolation_level=None)
+    held = sqlite3.connect(running.scheduler._payloads.address.host, isolation_level=None)
     held.execute("BEGIN IMMEDIATE")
     leaving.say(ClientDisconnect(DisconnectType.DISCONNECT))
     for _ in range(3):
@@ -372,10 +377,11 @@ def test_the_store_is_read_by_its_account_and_by_a_group_that_shares_the_directo
         place.mkdir()
         place.chmod(directory)
     scheduler = Scheduler(run_directory=place, grace=0.0)
-    store = SqliteStore(place / "objects.sqlite", create=False)
+    (path,) = place.glob("objects*.sqlite")
+    store = SqliteStore(path, create=False)
     store.put(b"C1", b"id", b"data")
-    files = {each.name: each.stat().st_mode & 0o777 for each in place.glob("objects.sqlite*")}
-    assert files == dict.fromkeys(("objects.sqlite", "objects.sqlite-wal", "objects.sqlite-shm"), mode)
+    files = {each.name: each.stat().st_mode & 0o777 for each in place.glob("objects*")}
+    assert files == dict.fromkeys((path.name + suffix for suffix in ("", "-wal", "-shm")), mode)
     assert place.stat().st_mode & 0o777 == (0o700 if directory is None else directory)
     store.close()
     scheduler.stop()

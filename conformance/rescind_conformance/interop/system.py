@@ -121,8 +121,8 @@ class System:
         """How many objects the storage holds now."""
         if self._storage is not None:
             return self._storage.count()
-        path = self._folder / "scheduler" / "objects.sqlite"
-        return _count(path) if path.exists() else 0  # a scheduler that has ended has removed it
+        # A scheduler that has ended has removed it.
+        return sum(_count(path) for path in (self._folder / "scheduler").glob("objects-*.sqlite"))
 
     def wait_until_empty(self, seconds: float) -> int:
         """Wait until nothing is in the storage; how many objects are there when that, or the time, is over."""

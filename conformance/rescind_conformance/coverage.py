@@ -12,6 +12,8 @@ _SCHEDULER: Mapping[str, str] = {
     **_KEYS,
     "T1": "every case uses it: without a ROUTER that keeps routing ids apart, no message arrives",
     "T4": "binds clients and workers",
+    "T7": "binds clients and workers",
+    "S10.3": "the suite does not start schedulers anew, nor look into their stores",
     "S12.17": "what becomes of payloads is not in a scheduler's messages",
     "S12.19": "what a scheduler keeps in memory is not in its messages",
     "S11.2": "what a scheduler counts and logs is not in its messages",

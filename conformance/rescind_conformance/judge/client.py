@@ -58,6 +58,7 @@ CLIENT_EVENTS: Final = (
 NOT_JUDGED: Final[Mapping[str, str]] = {
     "C5.2": "no record says how a round ended, only that a future is finished or cancelled",
     "C8.2": "what a waiter waits on is inside the client; made too late, a call never returns, which is C8.1",
+    "C10.3": "it is about two lives of a client, which are judged apart",
     "C11.1": "records do not show threads; a deadlock is a call that never returns, which is C8.1 or C1.1",
 }
 """Requirements of clients that a trace cannot show, and why."""

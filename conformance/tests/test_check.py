@@ -80,6 +80,30 @@ def test_a_sound_trace(tmp_path: Path) -> None:
     assert (status, said) == (0, "no violations in 20 records of scheduler, and 2 of its peers from outside.\n")
 
 
+STARTED = TraceEvent(0.0, S, "scheduler started")
+
+
+@pytest.mark.parametrize("cut", range(len(SAID)))
+def test_a_scheduler_is_killed_and_started_anew(tmp_path: Path, cut: int) -> None:
+    """What the first life owed nobody is blamed for, not even by peers of which nothing came any more (TRACES.md)."""
+    others = {C: "Client|a|2", W: "Worker|w|2", S: S}
+    again = [(others[sender], others[receiver], message) for sender, receiver, message in SAID]
+    records = [STARTED, *trace_of(SAID[:cut]), STARTED, *trace_of(again)]
+    status, said = checked(written(tmp_path, records), "--at-rest")
+    assert status == 0, said
+
+
+def test_a_peer_that_goes_on_at_the_next_scheduler(tmp_path: Path) -> None:
+    """T4; told once for each peer."""
+    path = written(tmp_path, [STARTED, *trace_of(SAID), STARTED, *trace_of(SAID)])
+    status, said = checked(path)
+    assert status == 1
+    assert [line for line in said.splitlines() if ": T4 MUST: " in line] == [
+        f"line {line}: T4 MUST: {peer} goes on under its routing id at the next S"
+        for line, peer in ((len(SAID) + 3, "C1"), (len(SAID) + 5, "W1"))
+    ]
+
+
 @pytest.mark.parametrize("missing", range(len(SAID)))
 def test_a_record_is_missing(tmp_path: Path, missing: int) -> None:
     """Nearly each message matters to somebody."""

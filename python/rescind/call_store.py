@@ -15,7 +15,7 @@ from typing import Any
 from rescind.call_graph import CallGraph
 from rescind.messages import Argument, ArgumentType, Capability, GraphTask, Task
 from rescind.payloads import argument_object_id, dump, function_object_id
-from rescind.store import ObjectStore, StoreFailed
+from rescind.store import ObjectStore, StoreFailed, StoreGone
 from rescind.task_flags import TaskFlags, priority_here
 from rescind.wire import WireError, encode
 
@@ -159,6 +159,8 @@ class CallStore:
         try:
             self._store.delete(self._owner, list(dict.fromkeys(doomed)))  # calls of a graph may share an argument
             self._failing = False
+        except StoreGone:
+            return  # there is nothing left to delete
         except StoreFailed as error:
             with self._lock:
                 self._undeleted.extend(doomed)

@@ -165,6 +165,7 @@ class Scheduler:
         poller.register(self._wake_reader, zmq.POLLIN)
         for each in self._guard.sockets if self._guard is not None else ():
             poller.register(each, zmq.POLLIN)
+        self._write_event("scheduler started")
         try:
             while not self._closed:
                 wait = self._milliseconds_to_next_timer()

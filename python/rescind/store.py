@@ -66,6 +66,10 @@ class StoreFailed(OSError):
     """The store cannot do this now: its disk is full, or another process writes for too long. The text says which."""
 
 
+class StoreGone(StoreFailed):
+    """The store was removed: it went with its scheduler, and so did everything in it."""
+
+
 class ObjectStore(Protocol):
     """Objects by id. Thread-safe, and usable from several processes at once. Any method may raise `StoreFailed`."""
 
@@ -209,6 +213,8 @@ class SqliteStore:
                     raise ValueError(f"the object store {self._path} is closed")
                 yield connection
         except sqlite3.OperationalError as error:
+            if not self._path.exists():
+                raise StoreGone(f"the object store {self._path} has gone with its scheduler") from error
             raise StoreFailed(
                 f"the object store {self._path}: {error}. If its disk is full, make room or put it elsewhere with "
                 "`rescind scheduler --run-directory`; if it is locked, see which process writes to it"

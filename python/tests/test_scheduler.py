@@ -241,6 +241,7 @@ def test_every_message_and_event_is_traced() -> None:
             seen.append((record.sender.partition("|")[0], record.receiver.partition("|")[0], said))
     fences = {("Client", "scheduler", "ClientHeartbeat"), ("scheduler", "Client", "ClientHeartbeatEcho")}
     assert [one for one in seen if one not in fences] == [
+        ("scheduler", "scheduler started"),
         ("Client", "scheduler", "malformed"),
         ("Client", "scheduler", "Task"),
         ("scheduler", "peer lost", "Client|silent|1"),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from rescind.store import (
     ObjectTooLarge,
     SqliteStore,
     StorageNotFound,
+    StoreGone,
     UnsupportedStorage,
     open_store,
 )
@@ -199,3 +201,16 @@ def test_an_exception_that_cannot_travel_becomes_a_remote_error(error: Exception
     if not isinstance(error, Silent):
         assert str(again) == repr(error)
     assert type(load(dump(again))) is RemoteError
+
+
+def test_a_store_that_was_removed_is_not_made_again(tmp_path: Path) -> None:
+    """S10.3: its scheduler has gone; a thread that opens it for the first time says so, and leaves no file."""
+    path = tmp_path / "objects.sqlite"
+    made = SqliteStore(path)
+    path.unlink()
+    with ThreadPoolExecutor(1) as another, pytest.raises(StoreGone, match="has gone with its scheduler"):
+        another.submit(made.put, b"C1", b"id", b"data").result()
+    made.put(b"C1", b"id", b"data")  # what is open stays open
+    assert made.get(b"id") == b"data"
+    made.close()
+    assert not path.exists()

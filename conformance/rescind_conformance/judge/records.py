@@ -16,6 +16,8 @@ class EventKind(StrEnum):
     """What happens at a party and is no message."""
 
     # At a scheduler.
+    SCHEDULER_STARTED = "scheduler started"
+    """A life of it begins, with nothing. What stands before it was another life's, which has ended somehow."""
     PEER_LOST = "peer lost"
     """It takes `peer` as lost: silent for its time-out, or its connection dropped. Not for a good-bye."""
     CLOSE_REQUESTED = "close requested"

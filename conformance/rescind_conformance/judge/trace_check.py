@@ -69,6 +69,12 @@ class TraceCheck:
     """Parties that could not be judged at all, and why."""
     _judges: dict[str, PartyJudge] = field(default_factory=dict)
     _records: list[tuple[int, Record]] = field(default_factory=list)
+    _former: set[str] = field(default_factory=set)
+    """Who has spoken to an earlier life of the scheduler."""
+    _present: set[str] = field(default_factory=set)
+    """Who has spoken to it at all."""
+    _resuming: set[str] = field(default_factory=set)
+    """Who has gone on under its routing id."""
 
     @property
     def judged(self) -> list[str]:
@@ -80,9 +86,16 @@ class TraceCheck:
         self.lines += 1
         read = self._understood(record)
         self._records.append((self.lines, read))
+        if isinstance(read, EventRecord) and read.event is EventKind.SCHEDULER_STARTED:
+            self._former |= self._present
+            self._judges[SCHEDULER] = self._judge(SCHEDULER, read)
+            return []
         if read.at not in self._judges:
             self._judges[read.at] = self._judge(read.at, read)
-        return [Found(self.lines, read.at, one) for one in self._judges[read.at].read(read)]
+        found = [Found(self.lines, read.at, one) for one in self._judges[read.at].read(read)]
+        if isinstance(read, MessageRecord) and read.at == SCHEDULER == read.receiver:
+            found += self._resumed(read.sender)
+        return found
 
     def finish(self, *, at_rest: bool) -> list[Found]:
         """The trace has ended: what is found then. `at_rest`: nothing was on its way any more."""
@@ -109,6 +122,13 @@ class TraceCheck:
         }
         return sorted(ends - self._judges.keys())
 
+    def _resumed(self, peer: str) -> Iterator[Found]:
+        """Whether it goes on with a scheduler that was started anew; told once."""
+        if peer in self._former and peer not in self._resuming:
+            self._resuming.add(peer)
+            yield Found(self.lines, peer, Violation("T4", f"{peer} goes on under its routing id at the next scheduler"))
+        self._present.add(peer)
+
     def _from_outside(self, party: str, at_rest: bool) -> Iterator[Found]:
         seen = list(self._unseen_events()) if party == SCHEDULER else []
         lines = [0] * len(seen)
@@ -118,6 +138,8 @@ class TraceCheck:
                 seen.append(Seen(own, f"{record.sender} to {record.receiver}", came=record.sender == party))
                 lines.append(line)
         judge = self._judge(party, None)
+        # What an earlier life of the scheduler has sent may not have come, and nobody waits for an answer.
+        at_rest = at_rest and party not in self._former
         try:
             findings = judge_from_outside(judge, seen, at_rest=at_rest)
         except Undecided as undecided:

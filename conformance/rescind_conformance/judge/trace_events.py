@@ -12,6 +12,7 @@ from rescind_conformance.judge.worker import WORKER_EVENTS
 
 _CALLS = {"task", "call"}
 _NEEDS: Final[Mapping[EventKind, set[str]]] = {
+    EventKind.SCHEDULER_STARTED: set(),
     EventKind.PEER_LOST: {"peer"},
     EventKind.CLOSE_REQUESTED: set(),
     EventKind.GRACE_OVER: set(),

@@ -69,8 +69,10 @@ _Placed = Sequence[tuple[int, TraceRecord | TraceEvent]]
 
 
 def own_run(name: str, records: Sequence[TraceRecord | TraceEvent]) -> Run | None:
-    """A run in the scheduler's own order; None if it has recorded nothing itself."""
+    """A run in the scheduler's own order, of its last life; None if it has recorded nothing itself."""
     own = [one for one in enumerate(records, start=1) if (one[1].at or SCHEDULER) == SCHEDULER]
+    starts = [number for number, (_, one) in enumerate(own, start=1) if _is(one, EventKind.SCHEDULER_STARTED)]
+    own = own[starts[-1] :] if starts else own
     if not own:
         return None
     run = _Reader(name, own, outside=False).run()
@@ -117,7 +119,7 @@ def case_run(name: str, trace: Sequence[Entry]) -> Run:
     run = _Reader(name, records, outside=True).run()
     run.cut = cut
     close_fenced_lanes(run)
-    run.exits = any(_is_closed(record) for _, record in records)
+    run.exits = any(_is(record, EventKind.CLOSED) for _, record in records)
     if run.exits:
         dropped = {entry.sender for entry in trace if entry.note == DROPPED}
         for routing_id, peer in _names(record for _, record in records).items():
@@ -155,8 +157,8 @@ def _event(kind: EventKind, **details: str) -> TraceEvent:
     return TraceEvent(0.0, SCHEDULER, kind, details)
 
 
-def _is_closed(record: TraceRecord | TraceEvent) -> bool:
-    return isinstance(record, TraceEvent) and record.event == EventKind.CLOSED
+def _is(record: TraceRecord | TraceEvent, kind: EventKind) -> bool:
+    return isinstance(record, TraceEvent) and record.event == kind
 
 
 class _Reader:

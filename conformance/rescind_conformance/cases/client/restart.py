@@ -1,4 +1,4 @@
-"""Sections 2, 6 and 11: the scheduler is killed, and another listens at its address at once, before the client knows."""
+"""Sections 2, 6 and 11: the scheduler is killed, and another listens at its address before the client knows."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def with_tasks(world: ClientWorld) -> None:
     since = len(world.trace)
     late = [world.call("submit", f"submit(late {number})", task=f"late {number}") for number in range(5)]
     world.expect_returned(call, True, "C10.2")
-    for one in (task, other):
-        world.expect_settled(one, "cancelled", "C10.2")
+    for pending in (task, other):
+        world.expect_settled(pending, "cancelled", "C10.2")
     for one in late:
         world.expect_end(one, "C10.3")
     given = [one.fields["task"] for one in late if one.answer is not None and one.answer["event"] == "done"]

@@ -1,4 +1,4 @@
-"""Sections 2, 5 and 11: the scheduler is killed, and another listens at its address at once, before the worker knows."""
+"""Sections 2, 5 and 11: the scheduler is killed, and another listens at its address before the worker knows."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def comes_back(world: WorkerWorld) -> None:
 
 @case("T7", title="a task returns as its scheduler is started anew")
 def with_result(world: WorkerWorld) -> None:
-    """One task returns, and another is cancelled with force, as the connection drops. Their outcomes were for the former
-    scheduler: what it did not hear, the new one does not either.
+    """One task returns, and another is cancelled with force, as the connection drops. Their outcomes were for the
+    former scheduler: what it did not hear, the new one does not either.
     """
     world.start(processes=2, brisk=True)
     returning, cancelled = world.run("hold"), world.run("hold")

@@ -47,6 +47,8 @@ Socket new_socket(int type) {
   return socket;
 }
 
+constexpr std::chrono::milliseconds between_attempts{100};
+
 }  // namespace
 
 void CloseSocket::operator()(void* socket) const { zmq_close(socket); }
@@ -101,20 +103,29 @@ void Router::send(const Bytes& peer, const Bytes& frame) const {
     static_cast<void>(zmq_send(socket_.get(), frame.data(), frame.size(), ZMQ_DONTWAIT));
 }
 
-Dealer::Dealer(const std::string& endpoint, const Bytes& routing_id) : socket_(new_socket(ZMQ_DEALER)) {
+Dealer::Dealer(const std::string& endpoint, const Bytes& routing_id)
+    : socket_(new_socket(ZMQ_DEALER)), endpoint_(endpoint) {
   if (zmq_setsockopt(socket_.get(), ZMQ_ROUTING_ID, routing_id.data(), routing_id.size()) != 0) raise("a routing id");
+  set(socket_.get(), ZMQ_RECONNECT_IVL, -1);
   const std::string address = "inproc://monitor-" + to_hex(random_bytes(16));
-  if (zmq_socket_monitor(socket_.get(), address.c_str(), ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0)
-    raise("a monitor");
+  if (zmq_socket_monitor(socket_.get(), address.c_str(), ZMQ_EVENT_ALL) != 0) raise("a monitor");
   monitor_ = new_socket(ZMQ_PAIR);
   if (zmq_connect(monitor_.get(), address.c_str()) != 0) raise("a monitor");
-  if (zmq_connect(socket_.get(), endpoint.c_str()) != 0) raise("cannot connect to " + endpoint);
+  attempt();
 }
 
 Dealer::~Dealer() { zmq_socket_monitor(socket_.get(), nullptr, 0); }
 
-void Dealer::send(const Bytes& frame) const {
-  static_cast<void>(zmq_send(socket_.get(), frame.data(), frame.size(), ZMQ_DONTWAIT));
+void Dealer::attempt() {
+  next_attempt_ = std::chrono::steady_clock::now() + between_attempts;
+  if (zmq_connect(socket_.get(), endpoint_.c_str()) != 0) raise("cannot connect to " + endpoint_);
+}
+
+void Dealer::send(const Bytes& frame) {
+  if (made_)
+    static_cast<void>(zmq_send(socket_.get(), frame.data(), frame.size(), ZMQ_DONTWAIT));
+  else
+    waiting_.push_back(frame);
 }
 
 bool Dealer::has_dropped() {
@@ -122,15 +133,34 @@ bool Dealer::has_dropped() {
     std::uint16_t number = 0;
     if (event->front().size() < sizeof number) continue;
     std::memcpy(&number, event->front().data(), sizeof number);
-    if (number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) made_ = true;
-    if (number == ZMQ_EVENT_DISCONNECTED && made_) dropped_ = true;
+    handle(number);
+  }
+  if (!made_ && !under_way_ && std::chrono::steady_clock::now() >= next_attempt_) {
+    static_cast<void>(zmq_disconnect(socket_.get(), endpoint_.c_str()));  // ZeroMQ may have forgotten it by itself
+    attempt();
   }
   return dropped_;
+}
+
+void Dealer::handle(int event) {
+  if (made_) {
+    dropped_ = dropped_ || event == ZMQ_EVENT_DISCONNECTED;
+  } else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+    made_ = true;
+    for (const auto& frame : waiting_) send(frame);
+    waiting_.clear();
+  } else if (event == ZMQ_EVENT_CONNECTED || event == ZMQ_EVENT_CONNECT_DELAYED) {
+    under_way_ = true;
+  } else {
+    under_way_ = false;
+    next_attempt_ = std::chrono::steady_clock::now() + between_attempts;
+  }
 }
 
 void Dealer::wait(std::chrono::steady_clock::duration most, const std::vector<int>& descriptors) const {
   std::vector<zmq_pollitem_t> items = {{socket_.get(), 0, ZMQ_POLLIN, 0}, {monitor_.get(), 0, ZMQ_POLLIN, 0}};
   for (const int descriptor : descriptors) items.push_back({nullptr, descriptor, ZMQ_POLLIN, 0});
+  if (!made_ && !under_way_) most = std::min<std::chrono::steady_clock::duration>(most, between_attempts);
   const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(most).count();
   zmq_poll(items.data(), static_cast<int>(items.size()), std::max<long>(0, milliseconds));
 }

@@ -49,23 +49,33 @@ class Router {
   Socket socket_;
 };
 
-// What a client or a worker connects: one life of one connection (T4). One thread only.
+// What a client or a worker connects: one life of one connection (T4). One thread only. ZeroMQ must not connect again by
+// itself: it would give what waits to be sent, under the old routing id, to a scheduler that was started anew (T7).
 class Dealer {
  public:
   Dealer(const std::string& endpoint, const Bytes& routing_id);
   ~Dealer();
   Dealer(const Dealer&) = delete;
   Dealer& operator=(const Dealer&) = delete;
-  void send(const Bytes& frame) const;
+  // Before the connection is made what is sent waits.
+  void send(const Bytes& frame);
   std::optional<std::vector<Bytes>> receive() const { return receive_message(socket_.get()); }
-  // Whether the connection was made and has dropped: true for ever after (T4). Does not wait.
+  // Whether the connection was made and has dropped: true for ever after (T4). Does not wait. To be called again and
+  // again: it tries to connect again as long as the scheduler is not there.
   bool has_dropped();
   // Waits until something may be there to receive, one of the descriptors can be read, or the time is over.
   void wait(std::chrono::steady_clock::duration most, const std::vector<int>& descriptors) const;
 
  private:
+  void attempt();
+  void handle(int event);
+
   Socket socket_;
   Socket monitor_{};
+  std::string endpoint_;
+  std::vector<Bytes> waiting_{};
+  std::chrono::steady_clock::time_point next_attempt_{};
+  bool under_way_ = false;
   bool made_ = false;
   bool dropped_ = false;
 };

@@ -50,7 +50,7 @@ worker::Afterwards Worker::run_one_life() {
   return machine.afterwards();
 }
 
-void Worker::do_outputs(worker::Machine& machine, const Dealer& dealer) {
+void Worker::do_outputs(worker::Machine& machine, Dealer& dealer) {
   // Doing one may bring others, when a process cannot be started.
   for (auto outputs = machine.take_outputs(); !outputs.empty(); outputs = machine.take_outputs())
     for (const auto& output : outputs)
@@ -79,7 +79,7 @@ void Worker::start(worker::Machine& machine, const worker::Start& start) {
   }
 }
 
-void Worker::look_at_processes(worker::Machine& machine, const Dealer& dealer) {
+void Worker::look_at_processes(worker::Machine& machine, Dealer& dealer) {
   for (auto at = processes_.begin(); at != processes_.end();) {
     auto& [id, process] = *at;
     if (!process.has_ended()) {

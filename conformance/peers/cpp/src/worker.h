@@ -20,9 +20,9 @@ class Worker {
 
  private:
   worker::Afterwards run_one_life();
-  void do_outputs(worker::Machine& machine, const Dealer& dealer);
+  void do_outputs(worker::Machine& machine, Dealer& dealer);
   void start(worker::Machine& machine, const worker::Start& start);
-  void look_at_processes(worker::Machine& machine, const Dealer& dealer);
+  void look_at_processes(worker::Machine& machine, Dealer& dealer);
 
   std::string endpoint_;
   std::string name_;

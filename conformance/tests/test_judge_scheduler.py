@@ -71,7 +71,9 @@ def test_each_row_of_the_table_is_in_a_valid_trace() -> None:
 
 
 def test_each_race_is_in_a_valid_trace() -> None:
-    assert set(RACES) == rows_of("## 8. Every race")
+    """Those of two lives of a scheduler are in `test_check`: each judge has one life before it."""
+    of_two_lives = ("death of S / ", "S is started anew / ")
+    assert set(RACES) == {row for row in rows_of("## 8. Every race") if not row.startswith(of_two_lives)}
 
 
 class Watched(scheduler.SchedulerMachine):

@@ -23,7 +23,7 @@ from judge_graph_walks import GRAPH_FAULTS, GraphWalk, WholesaleWalk
 from judge_traces import Trace, TraceError, load_traces, play
 from judge_walks import NAMES, ClientWalk, Decided, Walk, WorkerWalk, words
 
-from rescind_conformance.judge import client, scheduler
+from rescind_conformance.judge import client, scheduler, worker
 from rescind_conformance.judge.client import CLIENT_EVENTS, ClientJudge
 from rescind_conformance.judge.peer import PeerJudge
 from rescind_conformance.judge.records import EventKind, EventRecord, MessageRecord, PartyJudge, Record, Violation
@@ -63,7 +63,7 @@ def about(trace: Trace) -> str:
     ("parties", "kinds", "not_judged"),
     [
         ("C", "C", client.NOT_JUDGED),
-        ("W", "W", {}),
+        ("W", "W", worker.NOT_JUDGED),
         ("S", "STM", scheduler.NOT_JUDGED),
     ],
     ids=["client", "worker", "scheduler"],
@@ -84,7 +84,9 @@ def test_each_requirement_has_traces(parties: str, kinds: str, not_judged: Mappi
 
 
 @pytest.mark.parametrize(
-    ("parties", "not_judged"), [("CW", client.NOT_JUDGED), ("S", scheduler.NOT_JUDGED)], ids=["peers", "scheduler"]
+    ("parties", "not_judged"),
+    [("C", client.NOT_JUDGED), ("W", worker.NOT_JUDGED), ("S", scheduler.NOT_JUDGED)],
+    ids=["client", "worker", "scheduler"],
 )
 def test_what_is_not_judged_is_broken_by_no_trace(parties: str, not_judged: Mapping[str, str]) -> None:
     assert not set(not_judged) & {trace.breaks for trace in ALL_TRACES if trace.party[0] in parties}

@@ -1,7 +1,7 @@
 """The rules for a worker, in the order in which it handled, did and sent things. Written from SPEC.md alone.
 
-Judged: all of W1.1 to W5.4 but `NOT_JUDGED`, and M1, M3, M6, T2 and T4 as far as a worker's records show them. What they
-do not show:
+Judged: all of W1.1 to W5.4 but `NOT_JUDGED`, and M1, M3, M6, T2 and T4 as far as a worker's records show them. What
+they do not show:
 
 - W2.2: that "all of it" has ended is what `PROCESS_ENDED` claims.
 - W2.5: that a result is released, unless `RESULT_RELEASED` is among the events: nothing of it is stored any more.

@@ -31,6 +31,14 @@ Start with `rescind demo`; then `rescind conformance scheduler --subject referen
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:6378"
 
 Endpoint = Annotated[str, typer.Option(help="ZeroMQ endpoint of the scheduler.")]
+Status = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Tell how it is over HTTP, for `rescind top` (/status) and Prometheus (/metrics): 127.0.0.1:9363, say. "
+        "It has no keys: keep it on loopback. Port 0 takes a free one; the line `status at …` says which.",
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, not only what goes wrong.")]
 
 
@@ -119,6 +127,10 @@ def scheduler(
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds that workers have to leave in an orderly shutdown.")
     ] = 5.0,
+    drain: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds in which tasks may finish before that shutdown begins; none are taken then."),
+    ] = 0.0,
     accept_shutdown: Annotated[
         bool, typer.Option("--accept-shutdown", help="Let any client shut the cluster down.")
     ] = False,
@@ -144,13 +156,15 @@ def scheduler(
             file_okay=False,
         ),
     ] = None,
+    status: Status = None,
     trace: Annotated[Path | None, typer.Option(help="Append every message to this file, a JSON object a line.")] = None,
     verbose: Verbose = False,
 ) -> None:
     """Serve clients and workers until SIGINT or SIGTERM.
 
     The first signal shuts down in order: workers are sent home, the owner of each task that is left is
-    told `canceled`. A second signal ends the wait for the workers.
+    told `canceled`. With --drain, tasks that were accepted may finish before that; new ones are refused. A second
+    signal ends all waiting.
 
     Example: `rescind scheduler --endpoint tcp://127.0.0.1:6378 &`
     """
@@ -176,18 +190,22 @@ def scheduler(
             settings,
             rebalance_interval=rebalance_interval or None,
             grace=grace,
+            drain=drain,
             run_directory=run_directory,
             object_storage_address=object_storage_address,
             advertised_object_storage_address=advertised_object_storage_address,
             limits=SocketLimits(max_frame_bytes, max_queue, handshake_timeout),
             trace=stream,
             curve=curve,
+            status=status,
         )
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: serving.stop())
     # It makes no cycles, and with a million tasks held a look for some would stop it for half a second.
     gc.disable()
     print(f"listening on {serving.endpoint}", flush=True)
+    if serving.status_url is not None:
+        print(f"status at {serving.status_url}", flush=True)
     try:
         serving.run()
     finally:

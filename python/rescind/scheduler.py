@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 import zmq
 from zmq.backend import Socket as BareSocket
@@ -18,6 +17,7 @@ from zmq.backend import Socket as BareSocket
 from rescind import wire
 from rescind.curve import read_scheduler_keys
 from rescind.curve_guard import ConnectionGuard
+from rescind.drop_log import DropLog
 from rescind.frame_shapes import Decoder
 from rescind.messages import Message, ObjectStorageAddress
 from rescind.payload_keeper import keep_payloads, look_after
@@ -27,6 +27,8 @@ from rescind.scheduler_machine import (
     CloseExpired,
     CloseRequested,
     Closing,
+    Draining,
+    DrainRequested,
     Dropped,
     Event,
     Forward,
@@ -42,13 +44,16 @@ from rescind.scheduler_machine import (
     Send,
     TimePassed,
 )
-from rescind.scheduler_socket import SocketLimits, open_socket
+from rescind.scheduler_socket import SocketLimits, is_served, open_socket
+from rescind.scheduler_status import describe
+from rescind.status_desk import StatusDesk
 from rescind.trace import TraceEvent, TraceRecord, TraceWriter
+
+if TYPE_CHECKING:
+    from rescind.status_server import StatusServer
 
 logger = logging.getLogger(__name__)
 
-_MAX_COMPLAINTS = 10_000
-"""Peers and reasons that are counted apart, so that strangers cannot fill the memory."""
 _BATCH = 256
 """Messages handled between two looks at the timers: a flood must not starve them."""
 _LOOK_EVERY = 8
@@ -59,7 +64,9 @@ _FAREWELL_MILLISECONDS = 1000
 
 
 _SEND_MORE = zmq.NOBLOCK | zmq.SNDMORE
-_TRACED_EVENTS = (CloseRequested, CloseExpired)
+_TRACED_EVENTS = {DrainRequested: "drain requested", CloseRequested: "close requested", CloseExpired: "grace over"}
+_STOP, _ASK = b"s", b"?"
+"""What wakes the loop: `stop` was called, or somebody asks for the status."""
 
 
 class EndpointInUse(OSError):
@@ -86,34 +93,37 @@ class Scheduler:
         *,
         rebalance_interval: float | None = 1.0,
         grace: float = 5.0,
+        drain: float = 0.0,
         run_directory: Path | None = None,
         object_storage_address: str | None = None,
         advertised_object_storage_address: str | None = None,
         limits: SocketLimits | None = None,
         trace: TextIO | None = None,
         curve: Path | str | None = None,
+        status: str | None = None,
     ) -> None:
         """Bind `endpoint` and open the store.
 
         `rebalance_interval` and `grace` (of an orderly shutdown) are in seconds; None for the former
-        switches rebalancing off. `run_directory` keeps the embedded store; without it a temporary directory
+        switches rebalancing off. `drain`: for how many seconds tasks may finish before that (S9.12).
+        `run_directory` keeps the embedded store; without it a temporary directory
         serves. What is in the embedded store goes with the scheduler. `object_storage_address`: payloads are kept
         in Scaler's object storage server there instead, which clients and workers reach at
         `advertised_object_storage_address`, by default at the same one. `limits`: of the socket. `trace` receives every
         message as a JSON line. `curve`: the directory that `rescind keys` made for the scheduler; only the keys in it
-        are admitted, and a routing id belongs to the key that it came with (K1, K2). Raises `ValueError` for an
-        endpoint, addresses or times that cannot be, `EndpointInUse` when the endpoint cannot be bound, `KeysUnusable`,
+        are admitted, and a routing id belongs to the key that it came with (K1, K2). `status`: a host and a
+        port, on which to tell how it is (`status_url`). Raises `ValueError` for an endpoint, addresses or times that
+        cannot be, `EndpointInUse` when the endpoint cannot be bound, `AddressUnusable`, `KeysUnusable`,
         `RunDirectoryUnusable`, `StorageNotFound`, `UnsupportedStorage`.
         """
         check_endpoint(endpoint, to_bind=True)
         settings = settings or SchedulerSettings()
         for what, seconds in (("client_timeout", settings.client_timeout), ("worker_timeout", settings.worker_timeout)):
             check_seconds(what, seconds)
-        self._grace = grace
-        self.dropped: Counter[str] = Counter()
+        self._grace, self._drain = grace, drain
+        self._drops = DropLog(logger)
+        self.dropped = self._drops.counts
         """Messages that had no effect, by reason (S11.2)."""
-        self._complaints: Counter[tuple[bytes, str]] = Counter()
-        """The same by peer and reason, for the log."""
         self._trace = TraceWriter(trace) if trace is not None else None
         self._decoder = Decoder()
         self._context = zmq.Context()
@@ -122,6 +132,12 @@ class Scheduler:
         self._full: dict[bytes, None] = {}
         """Peers to whom a message of this turn could not be sent, since too many wait for them."""
         self._socket = open_socket(self._context, limits)
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        for end in (self._wake_reader, self._wake_writer):
+            end.setblocking(False)
+        self._started_at = time.time()
+        self._desk = StatusDesk(partial(self._wake, _ASK))
+        self._status: StatusServer | None = None
         self._guard: ConnectionGuard | None = None
         self._receive: Callable[[], list[bytes]] = self._receive_frames
         self._decode: Callable[[bytes], Message] = self._decoder.decode
@@ -131,30 +147,25 @@ class Scheduler:
             if curve is not None:
                 self._use_keys(curve)
             self.endpoint = self._bind(endpoint)
+            self._status = self._serve_status(status)
             self._payloads = keep_payloads(run_directory, object_storage_address, advertised_object_storage_address)
         except (OSError, ValueError):
+            self._close_openings()
             self._context.destroy(linger=0)
             raise
-        if curve is None and not is_loopback(self.endpoint):
-            logger.warning(
-                "%s can be reached from other machines, and whoever reaches it can run code on every worker: make keys "
-                "with `rescind keys DIRECTORY` and serve with --curve, or bind to 127.0.0.1",
-                self.endpoint,
-            )
-        self._wake_reader, self._wake_writer = socket.socketpair()
-        self._wake_reader.setblocking(False)
-        self._wake_writer.setblocking(False)
+        if curve is None:
+            self._warn_if_strangers_reach_it()
         address: ObjectStorageAddress = self._payloads.address
         self._machine = SchedulerMachine(replace(settings, object_storage_address=address))
         now = time.monotonic()
         check = min(1.0, settings.worker_timeout / 4, settings.client_timeout / 4)
         self._patience = min(settings.worker_timeout, settings.client_timeout) / 4
         """Seconds by which a flood of messages, or a stop of this process, may delay that a silent peer is noticed."""
-        self._turned = now
-        self._judges_from = now
+        self._turned = self._judges_from = now
         self._timers = [_Timer(check, now + check, TimePassed)]
         if rebalance_interval is not None:
             self._timers.append(_Timer(rebalance_interval, now + rebalance_interval, RebalanceDue))
+        self._drain_deadline: float | None = None
         self._close_deadline: float | None = None
         self._closed = False
 
@@ -181,11 +192,39 @@ class Scheduler:
             self._release()
 
     def stop(self) -> None:
-        """Begin an orderly shutdown; a second call ends the grace at once. Any thread, any signal handler."""
+        """Begin to drain, or the orderly shutdown; a second call ends all waiting. Any thread, any signal handler."""
+        self._wake(_STOP)
+
+    @property
+    def status_url(self) -> str | None:
+        """Where it tells how it is, if anywhere."""
+        return None if self._status is None else self._status.url
+
+    def _wake(self, why: bytes) -> None:
         try:
-            self._wake_writer.send(b"s")
+            self._wake_writer.send(why)
         except (BlockingIOError, OSError):
             return  # enough wake-ups wait already, or it has stopped
+
+    def _serve_status(self, address: str | None) -> StatusServer | None:
+        if address is None:
+            return None
+        from rescind.status_server import StatusServer  # takes a moment, which most do not need
+
+        return StatusServer(address, self._desk)
+
+    def _describe(self) -> dict[str, object]:
+        own: dict[str, object] = {"version": 1, "role": "scheduler", "endpoint": self.endpoint}
+        own |= {"started_at": self._started_at, "now": time.time(), "dropped": dict(self.dropped)}
+        return own | describe(self._machine, time.monotonic(), _name)
+
+    def _warn_if_strangers_reach_it(self) -> None:
+        if not is_loopback(self.endpoint):
+            logger.warning(
+                "%s can be reached from other machines, and whoever reaches it can run code on every worker: make keys "
+                "with `rescind keys DIRECTORY` and serve with --curve, or bind to 127.0.0.1",
+                self.endpoint,
+            )
 
     def _use_keys(self, directory: Path | str) -> None:
         """Have what is received and sent go through a guard; without one nothing of it costs anything."""
@@ -202,7 +241,7 @@ class Scheduler:
         return routing_id in self._machine.clients or routing_id in self._machine.workers
 
     def _bind(self, endpoint: str) -> str:
-        if endpoint.startswith("ipc://") and _is_served(Path(endpoint.removeprefix("ipc://"))):
+        if endpoint.startswith("ipc://") and is_served(Path(endpoint.removeprefix("ipc://"))):
             # ZeroMQ would take the name away from the scheduler that serves there.
             raise EndpointInUse(f"cannot bind {endpoint}: another scheduler runs there. Choose another --endpoint")
         try:
@@ -214,8 +253,9 @@ class Scheduler:
 
     def _milliseconds_to_next_timer(self) -> int:
         due = min(timer.due for timer in self._timers)
-        if self._close_deadline is not None:
-            due = min(due, self._close_deadline)
+        deadline = self._drain_deadline if self._close_deadline is None else self._close_deadline
+        if deadline is not None:
+            due = min(due, deadline)
         return max(0, int((due - time.monotonic()) * 1000) + 1)
 
     def _run_timers(self, waited: float, *, drained: bool) -> None:
@@ -236,16 +276,21 @@ class Scheduler:
                 timer.due = now + timer.interval
                 self._look_after_payloads()
                 self._handle(TimePassed(now) if timer.event is TimePassed else RebalanceDue())
+        if self._drain_deadline is not None and now >= self._drain_deadline:
+            self._drain_deadline = None
+            self._handle(CloseRequested())
         if self._close_deadline is not None and now >= self._close_deadline:
             self._handle(CloseExpired())
 
     def _on_wake(self) -> None:
-        requests = len(self._wake_reader.recv(64))
-        if self._close_deadline is None:
-            self._handle(CloseRequested())
-            requests -= 1
-        if requests > 0:
-            self._close_deadline = time.monotonic()
+        why = self._wake_reader.recv(64)
+        self._desk.answer(self._describe)
+        for _ in range(why.count(_STOP)):
+            if self._machine.phase == "serving":
+                self._handle(DrainRequested() if self._drain > 0 else CloseRequested())
+            else:
+                self._handle(CloseRequested())
+                self._close_deadline = time.monotonic()
 
     def _receive_batch(self) -> bool:
         """Handle a batch of messages; whether there are no more."""
@@ -286,8 +331,8 @@ class Scheduler:
         return frames
 
     def _handle(self, event: Event) -> list[Instruction]:
-        if isinstance(event, _TRACED_EVENTS):
-            self._write_event("close requested" if isinstance(event, CloseRequested) else "grace over")
+        if (said := _TRACED_EVENTS.get(type(event))) is not None:
+            self._write_event(said)
         done = self._machine.handle(event)
         for instruction in done:
             self._carry_out(instruction)
@@ -322,6 +367,9 @@ class Scheduler:
                 self._payloads.release_owner(owner)
             case ReleaseObjects(object_ids):
                 self._payloads.release_objects(object_ids)
+            case Draining():
+                logger.info("draining for up to %g seconds: %s", self._drain, self._machine.counts)
+                self._drain_deadline = time.monotonic() + self._drain
             case Closing():
                 logger.info("shutting down: %s", self._machine.counts)
                 self._close_deadline = time.monotonic() + self._grace
@@ -351,21 +399,7 @@ class Scheduler:
             self._trace.write(TraceEvent(time.monotonic(), "scheduler", event, details))
 
     def _count_dropped(self, dropped: Dropped) -> None:
-        self.dropped[dropped.reason] += 1
-        if len(self._complaints) >= _MAX_COMPLAINTS:
-            self._complaints.clear()
-        complaint = (dropped.sender, dropped.reason)
-        self._complaints[complaint] += 1
-        count = self._complaints[complaint]
-        # A flood of the same complaint must not become a flood of log lines: log the 1st, 2nd, 4th, 8th...
-        if count & (count - 1) == 0:
-            logger.warning(
-                "dropped: %s (peer %s, task %s, %d so far)",
-                dropped.reason,
-                _name(dropped.sender),
-                dropped.task_id.hex() or "-",
-                count,
-            )
+        self._drops.note(_name(dropped.sender), dropped.reason, dropped.task_id)
 
     def _release(self) -> None:
         if self.dropped:
@@ -376,19 +410,14 @@ class Scheduler:
         if self._guard is not None:
             self._guard.end()
         self._context.term()
-        self._wake_reader.close()
-        self._wake_writer.close()
+        self._close_openings()
         self._payloads.close()
 
-
-def _is_served(path: Path) -> bool:
-    """Whether some process listens at a Unix socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
+    def _close_openings(self) -> None:
+        if self._status is not None:
+            self._status.close()
+        self._wake_reader.close()
+        self._wake_writer.close()
 
 
 def _name(routing_id: bytes) -> str:

@@ -57,6 +57,11 @@ class RebalanceDue:
 
 
 @value
+class DrainRequested:
+    """Take no more tasks, and begin an orderly shutdown when none is held any more (S9.12)."""
+
+
+@value
 class CloseRequested:
     """Begin an orderly shutdown: take no tasks, send the workers home (S9.10)."""
 
@@ -66,7 +71,7 @@ class CloseExpired:
     """The grace of an orderly shutdown is over: settle what is left and stop."""
 
 
-Event = Received | TimePassed | QueueFull | RebalanceDue | CloseRequested | CloseExpired
+Event = Received | TimePassed | QueueFull | RebalanceDue | DrainRequested | CloseRequested | CloseExpired
 
 
 @value
@@ -117,6 +122,11 @@ class ReleaseObjects:
 
 
 @value
+class Draining:
+    """No more tasks are taken: `CloseRequested` is due when the time to drain is over."""
+
+
+@value
 class Closing:
     """An orderly shutdown has begun: `CloseExpired` is due when its grace is over."""
 
@@ -126,4 +136,4 @@ class Closed:
     """The orderly shutdown is complete: every task has had its terminal message."""
 
 
-Instruction = Send | Forward | Dropped | Lost | ReleaseOwner | ReleaseObjects | Closing | Closed
+Instruction = Send | Forward | Dropped | Lost | ReleaseOwner | ReleaseObjects | Draining | Closing | Closed

@@ -8,7 +8,7 @@ serves real sockets, tests and explorers. What happens to a task is looked up in
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, KeysView
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rescind.messages import (
@@ -25,6 +25,7 @@ from rescind.messages import (
     TaskCancelConfirm,
     TaskLog,
     TaskResult,
+    TaskResultType,
     WorkerDisconnectNotification,
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
@@ -35,6 +36,8 @@ from rescind.scheduler_events import (
     CloseExpired,
     CloseRequested,
     Closing,
+    Draining,
+    DrainRequested,
     Dropped,
     Event,
     Forward,
@@ -59,6 +62,8 @@ __all__ = [
     "CloseRequested",
     "Closed",
     "Closing",
+    "DrainRequested",
+    "Draining",
     "Dropped",
     "Event",
     "Forward",
@@ -101,6 +106,7 @@ class SchedulerMachine(SchedulerTasks):
     def __init__(self, settings: SchedulerSettings | None = None, placement: Placement | None = None) -> None:
         """`placement`: another choice of workers than this package's."""
         super().__init__(settings, placement)
+        self._draining = False
         self._lost: OrderedDict[bytes, _LostPeer] = OrderedDict()
         """By routing id, the one lost first comes first (S9.6, S9.8)."""
         self._on_message: dict[type, Callable[[Received], None]] = {
@@ -129,22 +135,21 @@ class SchedulerMachine(SchedulerTasks):
                 self._on_queue_full(peer)
             case RebalanceDue():
                 self._on_rebalance_due()
+            case DrainRequested():
+                self._on_drain_requested()
             case CloseRequested():
                 self._on_close_requested()
             case CloseExpired():
                 self._finish_closing()
         self._settle_graphs()
+        if self._draining and not (self._tasks or self._graphs):
+            self._on_close_requested()
         return self._out
 
     @property
-    def workers(self) -> KeysView[bytes]:
-        """The routing ids of the workers that are registered; a view, that is always of now."""
-        return self._workers.keys()
-
-    @property
-    def clients(self) -> KeysView[bytes]:
-        """The routing ids of the clients that are registered; a view, that is always of now."""
-        return self._clients.keys()
+    def phase(self) -> str:
+        """What it does: `serving`, `draining` (S9.12) or `closing` (S9.10)."""
+        return "closing" if self._closing else "draining" if self._draining else "serving"
 
     # What a message means
 
@@ -174,6 +179,8 @@ class SchedulerMachine(SchedulerTasks):
             return
         if self._in_use(task_id):
             self._refuse(event, "task id in use")
+        elif self._draining:
+            self._refuse(event, "draining")
         elif self._closing:
             self._refuse(event, "closing")
         elif len(client.tasks) >= self._settings.max_tasks_per_client:
@@ -205,6 +212,8 @@ class SchedulerMachine(SchedulerTasks):
             return
         if any(map(self._in_use, (graph.graph_id, *graph.nodes))):
             reason = "task id in use"
+        elif self._draining:
+            reason = "draining"
         elif self._closing:
             reason = "closing"
         elif len(client.tasks) + len(graph.nodes) > self._settings.max_tasks_per_client:
@@ -231,6 +240,7 @@ class SchedulerMachine(SchedulerTasks):
         task = self._tasks.get(event.message.task_id)
         if task is None or task.owner != event.sender or task.state is TaskState.ABANDONED:
             # S2.1, S2.2: to whoever does not own it, a task does not exist.
+            self._tally.not_held["cancelNotFound"] += 1
             self._send(event.sender, TaskCancelConfirm(event.message.task_id, CancelConfirmType.CANCEL_NOT_FOUND))
             return
         self._apply(task, TaskInput.CANCEL_FORCE if event.message.force else TaskInput.CANCEL, event.frame)
@@ -254,6 +264,8 @@ class SchedulerMachine(SchedulerTasks):
         if not self._listed(task, given):
             self._drop(event, f"{given.value} without a cancel")  # S8.3: a stale answer
             return
+        if isinstance(event.message, TaskResult) and event.message.result_type is not TaskResultType.SUCCESS:
+            self._tally.failures[event.message.result_type] += 1
         if task.state is TaskState.REBALANCING and given is TaskInput.CANCEL_FAILED:
             task.stays = True
         if task.node is not None and isinstance(event.message, TaskResult):
@@ -419,9 +431,15 @@ class SchedulerMachine(SchedulerTasks):
         for task_id in tasks_to_move(self._workers, movable, leaving):
             self._apply(self._tasks[task_id], TaskInput.REBALANCE)
 
+    def _on_drain_requested(self) -> None:
+        if not (self._draining or self._closing):
+            self._draining = True
+            self._out.append(Draining())
+
     def _on_close_requested(self) -> None:
         if self._closing:
             return
+        self._draining = False
         self._closing = True
         self._out.append(Closing())
         for task in [task for task in self._tasks.values() if task.worker is None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import zmq
@@ -59,3 +61,13 @@ def open_socket(context: zmq.Context[zmq.Socket[bytes]], limits: SocketLimits) -
     # T5, S11.4: a send to a departed peer, or to one whose queue is full, is reported instead of silently discarded.
     socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
     return socket
+
+
+def is_served(path: Path) -> bool:
+    """Whether some process listens at a Unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True

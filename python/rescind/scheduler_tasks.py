@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from rescind.messages import (
@@ -23,6 +24,7 @@ from rescind.placement import Placement, WorkerRecord
 from rescind.scheduler_events import Dropped, Forward, Instruction, Received, ReleaseObjects, SchedulerSettings, Send
 from rescind.scheduler_graph import Graph, Node, settle
 from rescind.scheduler_table import TRANSITIONS, Action, TaskInput, TaskState
+from rescind.scheduler_tally import Tally
 
 
 @dataclass(slots=True, eq=False)
@@ -69,14 +71,38 @@ class SchedulerTasks:
         self._placement = placement or Placement()
         self._closing = False
         self._out: list[Instruction] = []
+        self._tally = Tally()
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many tasks, tasks by state, clients and workers are held now."""
+        """How many tasks, tasks by state, clients and workers are held now; no walk through them."""
         counts = {"tasks": len(self._tasks), "clients": len(self._clients), "workers": len(self._workers)}
-        for task in self._tasks.values():
-            counts[task.state.value] = counts.get(task.state.value, 0) + 1
-        return counts
+        return counts | {state: count for state, count in self.states.items() if count}
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many tasks are in each state now; no walk through them."""
+        return self._tally.states(held=len(self._tasks), queued=len(self._queue))
+
+    @property
+    def tally(self) -> Tally:
+        """What it has done so far."""
+        return self._tally
+
+    @property
+    def graphs(self) -> int:
+        """How many graphs are held now."""
+        return len(self._graphs)
+
+    @property
+    def workers(self) -> Mapping[bytes, WorkerRecord]:
+        """The workers that are registered, by routing id; always those of now, and not to be changed."""
+        return self._workers
+
+    @property
+    def clients(self) -> Mapping[bytes, ClientRecord]:
+        """The clients that are registered, by routing id; always those of now, and not to be changed."""
+        return self._clients
 
     def _holds(self, owner: bytes, task_id: bytes) -> bool:
         """Whether a task or graph of this owner is held under an id."""
@@ -179,7 +205,9 @@ class SchedulerTasks:
 
     def _apply(self, task: TaskRecord, given: TaskInput, frame: bytes | None = None) -> None:
         """Move `task` as the table says; `frame` is the message that caused it, where one did."""
-        following, action = TRANSITIONS[task.state, given]
+        row = task.state, given
+        following, action = TRANSITIONS[row]
+        self._tally.rows[row] += 1
         self._act(task, action, frame)
         if following in (TaskState.QUEUED, TaskState.ENDED):
             self._take_from_worker(task)

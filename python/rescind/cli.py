@@ -247,9 +247,14 @@ def worker(
             file_okay=False,
         ),
     ] = None,
+    drain: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds in which what runs may finish when it is to leave; nothing is started then."),
+    ] = 0.0,
+    status: Status = None,
     verbose: Verbose = False,
 ) -> None:
-    """Run tasks until SIGINT or SIGTERM, or until the scheduler says so.
+    """Run tasks until SIGINT or SIGTERM, or until the scheduler says so. With --drain a second signal ends the wait.
 
     Functions come from clients as pickles and run with this account's rights: connect only to a
     scheduler whose clients you trust, or say with --allow what they may run. Then arguments are numbers, text,
@@ -265,9 +270,19 @@ def worker(
     _set_up_logging(verbose)
     settings = WorkerSettings(processes=processes, queue_size=queue_size, scheduler_timeout=scheduler_timeout)
     with _clear_errors():
-        Worker(
-            endpoint, settings, name=name, heartbeat_interval=heartbeat_interval, curve=curve, allow=allow or ()
-        ).run()
+        running = Worker(
+            endpoint,
+            settings,
+            name=name,
+            heartbeat_interval=heartbeat_interval,
+            curve=curve,
+            allow=allow or (),
+            drain=drain,
+            status=status,
+        )
+        if running.status_url is not None:
+            print(f"status at {running.status_url}", flush=True)
+        running.run()
 
 
 @app.command()

@@ -10,22 +10,26 @@ import socket
 import threading
 import time
 import uuid
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import zmq
 
 from rescind import wire
 from rescind.allow_list import AllowList
 from rescind.curve import HandshakeRefused, Role, read_peer_keys
+from rescind.drop_log import DropLog
 from rescind.messages import Message, ObjectStorageAddress, Task, TaskResult, TaskResultType, WorkerHeartbeatEcho
 from rescind.payloads import NO_ALLOW_LIST, result_object_id
 from rescind.peer_options import check_endpoint, check_name, check_times
 from rescind.scheduler_connection import SchedulerConnection
+from rescind.status_desk import StatusDesk
 from rescind.store import ObjectStore, StorageNotFound, UnsupportedStorage, is_of_scaler, open_store
 from rescind.worker_machine import (
+    Drain,
     Dropped,
     EndProcess,
     Event,
@@ -45,7 +49,11 @@ from rescind.worker_machine import (
     WorkerSettings,
 )
 from rescind.worker_pool import CannotStartProcesses, ProcessPool
+from rescind.worker_status import WorkerCounts, describe
 from rescind.worker_vitals import Vitals
+
+if TYPE_CHECKING:
+    from rescind.status_server import StatusServer
 
 logger = logging.getLogger(__name__)
 
@@ -71,13 +79,17 @@ class Worker:
         heartbeat_interval: float = 2.0,
         curve: Path | str | None = None,
         allow: Sequence[str] = (),
+        drain: float = 0.0,
+        status: str | None = None,
     ) -> None:
         """`endpoint` is the scheduler's; it may start later. `heartbeat_interval` is in seconds.
 
         `curve`: the directory that `rescind keys` made for this worker; its connections are then encrypted, and made
         to no other scheduler than the one with the key there. `allow`: entries of an `AllowList`; tasks then run
-        nothing else, and nothing is unpickled but plain values. Raises `ValueError` for an endpoint, a `name` (which
-        becomes part of the routing id), times, sizes or entries that cannot be, and `KeysUnusable`.
+        nothing else, and nothing is unpickled but plain values. `drain`: for how many seconds what runs may finish
+        when it is to leave (W4.4). `status`: a host and a port, on which to tell how it is (`status_url`). Raises
+        `ValueError` for an endpoint, a `name` (which becomes part of the routing id), times, sizes, entries or an
+        address that cannot be, `AddressUnusable`, and `KeysUnusable`.
         """
         settings = settings or WorkerSettings()
         check_endpoint(endpoint)
@@ -91,15 +103,25 @@ class Worker:
         self._settings = settings
         self._name = name
         self._heartbeat_interval = heartbeat_interval
-        self.dropped: Counter[str] = Counter()
+        self._drain = drain
+        self._drops = DropLog(logger)
+        self.dropped = self._drops.counts
         """Messages that had no effect, by reason."""
+        self.counts = WorkerCounts()
+        """What it has done, in all its lives."""
         self.routing_id = b""
         """Of the present life; empty before the first."""
+        self.drain_deadline: float | None = None
+        """Until when what runs may finish, once it drains."""
         self._was_admitted = False
-        self._stop_requested = threading.Event()
+        self._stops = 0
+        """How often it was told to leave."""
         self._wake_reader, self._wake_writer = socket.socketpair()
         for end in (self._wake_reader, self._wake_writer):
             end.setblocking(False)
+        self._started_at = time.time()
+        self._desk = StatusDesk(self._wake)
+        self._status = self._serve_status(status)
 
     def run(self) -> Farewell:
         """Serve until `stop`, a signal, or the scheduler's word; every process it started is gone when it returns.
@@ -115,6 +137,7 @@ class Worker:
                 while True:
                     began = time.monotonic()
                     self.routing_id = f"Worker|{self._name}|{uuid.uuid4().hex}".encode()
+                    self.counts.lives += 1
                     connection = SchedulerConnection(context, self._endpoint, self.routing_id, Role.WORKER, self._keys)
                     farewell = _Life(self, connection, pool).run()
                     self._look_at(connection)
@@ -124,6 +147,8 @@ class Worker:
             finally:
                 pool.close()
                 context.term()
+                if self._status is not None:
+                    self._status.close()
 
     def _look_at(self, ended: SchedulerConnection) -> None:
         self._was_admitted = self._was_admitted or ended.made
@@ -134,18 +159,38 @@ class Worker:
             logger.error("%s", text)
 
     def stop(self) -> None:
-        """Leave in order: end what runs, say good-bye. Returns at once; `run` returns when it is done."""
-        self._stop_requested.set()
+        """Leave in order, after what runs has finished if it may; a second call ends that wait. Returns at once."""
+        self._stops += 1
+        self._wake()
+
+    @property
+    def status_url(self) -> str | None:
+        """Where it tells how it is, if anywhere."""
+        return None if self._status is None else self._status.url
+
+    def _wake(self) -> None:
         with contextlib.suppress(OSError):  # enough wake-ups wait already, or it has left
             self._wake_writer.send(b"s")
 
+    def _serve_status(self, address: str | None) -> StatusServer | None:
+        if address is None:
+            return None
+        from rescind.status_server import StatusServer  # takes a moment, which most do not need
+
+        return StatusServer(address, self._desk)
+
+    def answer(self, machine: WorkerMachine | None = None) -> None:
+        """Answer those who ask how it is; `machine` is that of the present life."""
+        self._desk.answer(lambda: describe(self, machine, self._started_at))
+
     def count_dropped(self, reason: str, task_id: bytes = b"") -> None:
-        """Count and log a message that had no effect."""
-        self.dropped[reason] += 1
-        count = self.dropped[reason]
-        # A flood of the same complaint must not become a flood of log lines: log the 1st, 2nd, 4th, 8th...
-        if count & (count - 1) == 0:
-            logger.warning("dropped: %s (task %s, %d so far)", reason, task_id.hex() or "-", count)
+        """Count and log a message of the scheduler that had no effect."""
+        self._drops.note(f"scheduler at {self._endpoint}", reason, task_id)
+
+    @property
+    def endpoint(self) -> str:
+        """The scheduler's."""
+        return self._endpoint
 
     @property
     def settings(self) -> WorkerSettings:
@@ -164,8 +209,17 @@ class Worker:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether `stop` was called or a signal came."""
-        return self._stop_requested.is_set()
+        """Whether `stop` was called or a signal came; and it is not to drain, or no longer."""
+        if self._stops == 0:
+            return False
+        if self.drain_deadline is None:
+            self.drain_deadline = time.monotonic() + self._drain
+        return self._stops > 1 or time.monotonic() >= self.drain_deadline
+
+    @property
+    def draining(self) -> bool:
+        """Whether it was told to leave."""
+        return self._stops > 0
 
     @property
     def waker(self) -> socket.socket:
@@ -174,10 +228,11 @@ class Worker:
 
     def _pause_until(self, moment: float) -> bool:
         """A scheduler that sends each life away at once must not keep the machine busy. False if told to stop."""
-        while not self.stop_requested and (left := moment - time.monotonic()) > 0:
+        while not self.draining and (left := moment - time.monotonic()) > 0:
             zmq.select([self._wake_reader], [], [], left)
             self.drain_waker()
-        return not self.stop_requested
+            self.answer()
+        return not self.draining
 
     def drain_waker(self) -> None:
         """Make `waker` unreadable again."""
@@ -191,7 +246,7 @@ class Worker:
             return
 
         def leave(number: int, frame: FrameType | None) -> None:
-            self._stop_requested.set()
+            self._stops += 1
 
         # The descriptor, not the handler, wakes the poll: a handler alone would not run before the next message.
         former_descriptor = signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
@@ -236,6 +291,10 @@ class _Life:
                 self._refill()
                 if self._worker.stop_requested:
                     self._events.append(Leave(Farewell.EXIT))
+                elif self._worker.draining and not self._machine.draining:
+                    self._events.append(Drain())
+                    self._heartbeat_due = time.monotonic()  # the scheduler is told at once to send no more
+                    self._handle_events()
                 self._beat()
                 self._handle_events()
                 if self._farewell is not None:
@@ -261,9 +320,12 @@ class _Life:
     def _wait(self, poller: zmq.Poller) -> None:
         if self._events:
             return
-        left = min(self._heartbeat_due - time.monotonic(), self._connection.seconds_to_attempt())
-        poller.poll(max(0, int(left * 1000) + 1))
+        due = min(self._heartbeat_due, time.monotonic() + self._connection.seconds_to_attempt())
+        if self._worker.drain_deadline is not None:
+            due = min(due, self._worker.drain_deadline)
+        poller.poll(max(0, int((due - time.monotonic()) * 1000) + 1))
         self._worker.drain_waker()
+        self._worker.answer(self._machine)
 
     def _refill(self) -> None:
         if self._broken is None:
@@ -319,6 +381,7 @@ class _Life:
             case Send(message):
                 self._send(message)
             case Start(task):
+                self._worker.counts.started += 1
                 self._held[task.task_id] = task
                 self._result_ids[task.task_id] = result_object_id(task.source)
                 self._start_held()
@@ -337,6 +400,7 @@ class _Life:
     def _send(self, message: Message) -> None:
         if isinstance(message, TaskResult):
             self._result_ids.pop(message.task_id, None)
+        self._worker.counts.note(message)
         self._connection.send(wire.encode(message))
 
     def _use_storage(self, address: ObjectStorageAddress) -> None:

@@ -96,13 +96,18 @@ class HeartbeatDue:
 
 
 @dataclass(frozen=True, slots=True)
+class Drain:
+    """Start nothing more, and leave of its own accord when nothing runs (W4.4)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """End everything that runs and leave."""
 
     farewell: Farewell
 
 
-Event = Received | Finished | Wrote | ProcessEnded | HeartbeatDue | Leave
+Event = Received | Finished | Wrote | ProcessEnded | HeartbeatDue | Drain | Leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +181,8 @@ class WorkerMachine:
         """The priorities of the tasks that have one above 0, in the order in which they came."""
         self._last_heard: float | None = None
         self._farewell: Farewell | None = None
+        self.draining = False
+        """Whether it starts nothing more, and leaves when nothing runs (W4.4)."""
         self._out: list[Instruction] = []
 
     def handle(self, event: Event) -> list[Instruction]:
@@ -194,6 +201,9 @@ class WorkerMachine:
                 self._on_process_ended(task_id)
             case HeartbeatDue():
                 self._on_heartbeat_due(event)
+            case Drain():
+                self.draining = True
+                self._leave_when_drained()
             case Leave(farewell):
                 self._leave(farewell)
         return self._out
@@ -205,6 +215,11 @@ class WorkerMachine:
         for assignment in self._assignments.values():
             counts[assignment.state.value] += 1
         return counts
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it leaves, and starts nothing more."""
+        return self._farewell is not None
 
     def _on_message(self, message: Message) -> None:
         match message:
@@ -244,6 +259,7 @@ class WorkerMachine:
             self._occupied -= 1
         self._apply(assignment, AssignmentInput.FINISHED, TaskResult(task_id, event.result_type, results=event.results))
         self._start_what_fits()
+        self._leave_when_drained()
 
     def _on_process_ended(self, task_id: bytes) -> None:
         assignment = self._assignments[task_id]
@@ -251,6 +267,7 @@ class WorkerMachine:
         self._out.append(ReleaseResult(assignment.task))
         self._apply(assignment, AssignmentInput.PROCESS_ENDED)
         self._start_what_fits()
+        self._leave_when_drained()
         self._leave_when_empty()
 
     def _on_heartbeat_due(self, event: HeartbeatDue) -> None:
@@ -263,9 +280,9 @@ class WorkerMachine:
             return
         heartbeat = replace(
             event.vitals,
-            queue_size=self._settings.queue_size,
+            queue_size=0 if self.draining else self._settings.queue_size,
             queued_tasks=len(self._waiting),
-            task_lock=self._occupied < self._settings.processes,
+            task_lock=self._occupied < self._settings.processes and not self.draining,
         )
         self._out.append(Send(heartbeat))
 
@@ -277,6 +294,10 @@ class WorkerMachine:
             self._apply(assignment, AssignmentInput.LEAVE)
         self._leave_when_empty()
 
+    def _leave_when_drained(self) -> None:
+        if self.draining and not self._occupied:
+            self._leave(Farewell.EXIT)
+
     def _leave_when_empty(self) -> None:
         if self._farewell is None or self._assignments:
             return
@@ -285,7 +306,7 @@ class WorkerMachine:
         self._out.append(Left(self._farewell))
 
     def _start_what_fits(self) -> None:
-        while self._waiting:
+        while self._waiting and not self.draining:
             task_id = self._first_waiting()
             if self._taken_for(self._urgent.get(task_id, 0)) >= self._settings.processes:
                 return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -447,6 +449,11 @@ class RandomPeers(RuleBasedStateMachine):
                 assert (task_id in machine._tasks) == (not ended), "forgotten without a word, or held after it"
         if machine._queue:
             assert machine._placement.least_loaded() is None, "a task waits while a worker has room"
+        states = Counter(task.state.value for task in machine._tasks.values())
+        assert Counter(machine.states) == states, "what is computed from the rows taken is not what is there"
+        refused = self.system.dropped.count("lost client")
+        accepted = len(machine._tasks) + sum(machine.tally.ended().values())
+        assert accepted == len(self.submitted) - refused
 
     def teardown(self) -> None:
         if not hasattr(self, "system"):

@@ -404,6 +404,7 @@ _VALUE = r" returns (?P<value>True|False)"
 _EVENTS: tuple[tuple[str, EventKind], ...] = (
     (r"takes (?P<peer>\S+) as lost(?: (?P<outcome>dropped|silent))?", EventKind.PEER_LOST),
     (r"(?P<peer>\S+) reads no more", EventKind.UNSEEN),
+    (r"drain requested", EventKind.DRAIN_REQUESTED),
     (r"close requested", EventKind.CLOSE_REQUESTED),
     (r"grace over", EventKind.GRACE_OVER),
     (rf"calls cancel {_OF_TASK}(?P<force> force)?{_CALL}", EventKind.CANCEL_CALLED),

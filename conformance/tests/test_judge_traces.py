@@ -304,4 +304,4 @@ def test_the_walks_go_everywhere() -> None:
             for _ in range(STEPS):
                 walk.step()
             seen |= {record.event for record in walk.records if isinstance(record, EventRecord)}
-        assert seen == set(kinds)
+        assert seen == set(kinds) - {EventKind.DRAIN_REQUESTED}, "that is in traces written by hand"

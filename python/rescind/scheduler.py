@@ -289,6 +289,7 @@ class Scheduler:
             if self._machine.phase == "serving":
                 self._handle(DrainRequested() if self._drain > 0 else CloseRequested())
             else:
+                self._drain_deadline = None
                 self._handle(CloseRequested())
                 self._close_deadline = time.monotonic()
 
@@ -371,6 +372,9 @@ class Scheduler:
                 logger.info("draining for up to %g seconds: %s", self._drain, self._machine.counts)
                 self._drain_deadline = time.monotonic() + self._drain
             case Closing():
+                if self._drain_deadline is not None:
+                    self._drain_deadline = None
+                    self._write_event("close requested")
                 logger.info("shutting down: %s", self._machine.counts)
                 self._close_deadline = time.monotonic() + self._grace
             case Closed():

@@ -12,6 +12,7 @@ do not show:
 - S9.5: what is decided in the middle of a loss, but where it is sent to the lost worker (a TaskCancel of what was lost
   with it), or comes behind an echo: what a loss has for a client is sent to it before the echo to any heartbeat that
   came later (T3). A task that is placed twice breaks S8.2; a Task for the lost worker, S9.6.
+- S9.12: that a scheduler that has drained shuts down, and when.
 - S10.1: that the echo says where payloads are kept.
 - S10.2: whether what an echo has overtaken is late or missing. At the echo it is found missing, by the requirement that
   asks for it; if it comes all the same before anything else can be why, the echo came too early.
@@ -81,7 +82,8 @@ class SchedulerJudge(TaskRules, PeerRules):
     """Implements `PartyJudge` for a scheduler. `names` are those of tasks, for the texts.
 
     A scheduler that takes a peer as lost by its silence, or that shuts down, has to say so in its trace
-    (`EventKind.PEER_LOST`, `CLOSE_REQUESTED`, `GRACE_OVER`), or what it then does is taken for wrong.
+    (`EventKind.PEER_LOST`, `CLOSE_REQUESTED`, `GRACE_OVER`, `DRAIN_REQUESTED`), or what it then does is taken for
+    wrong.
     """
 
     def read(self, record: Record) -> list[Violation]:
@@ -155,6 +157,8 @@ class SchedulerJudge(TaskRules, PeerRules):
                 books.serve(record.peer, peer.role)
                 books.lose(record.peer, silent=record.outcome != "dropped")
                 self._departed = True
+            case EventKind.DRAIN_REQUESTED:
+                books.draining = True
             case EventKind.CLOSE_REQUESTED:
                 books.close()
                 books.closing_unsaid = False

@@ -66,6 +66,7 @@ class Books:
     """Tasks that an echo has come before, though they should have been placed; nothing has come since."""
     lost: dict[str, None] = field(default_factory=dict)
     """Lost peers that the scheduler must remember, the one lost first comes first."""
+    draining: bool = False
     closing: bool = False
     closing_unsaid: bool = False
     """It shuts down for a client, and has not answered accordingly yet (S11.6)."""
@@ -91,6 +92,7 @@ class Books:
             self.causes,
             self.overtaken,
             dict(self.lost),
+            self.draining,
             self.closing,
             self.closing_unsaid,
             self.refused_to_close,

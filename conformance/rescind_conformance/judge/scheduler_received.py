@@ -121,8 +121,8 @@ def _on_task(books: Books, sender: str, peer: PeerBook, message: Task) -> None:
     elif task is not None and task.stage != "over":
         books.owe(sender, refusal, "S1.3", sender)
         task.tempting[DISPATCH] = "S1.3"
-    elif books.closing:
-        books.dropped[task_id] = "S9.10"
+    elif books.closing or books.draining:
+        books.dropped[task_id] = "S9.10" if books.closing else "S9.12"
         books.owe(sender, refusal, "S1.3", sender)
     else:
         books.submit(sender, message)
@@ -167,8 +167,8 @@ def _on_graph(books: Books, sender: str, peer: PeerBook, message: GraphTask) -> 
             task.tempting[sender, effect_of(TaskCancelConfirm(task_id, NOT_FOUND))] = "S1.4"
     elif peer.vague or graphs.is_unclear(books, message):
         graphs.take_for_unclear(books, sender, message)
-    elif graphs.in_use(books, task_id) or books.closing:
-        books.dropped |= dict.fromkeys(new, "S1.3")
+    elif graphs.in_use(books, task_id) or books.closing or books.draining:
+        books.dropped |= dict.fromkeys(new, "S9.12" if books.draining else "S1.3")
         graphs.refuse(books, sender, message, "S1.3")
     elif not graphs.can_run(message) or any(graphs.in_use(books, node.task_id) for node in message.graph):
         books.dropped |= dict.fromkeys(new, "S12.1")

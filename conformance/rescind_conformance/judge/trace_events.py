@@ -14,6 +14,7 @@ _CALLS = {"task", "call"}
 _NEEDS: Final[Mapping[EventKind, set[str]]] = {
     EventKind.SCHEDULER_STARTED: set(),
     EventKind.PEER_LOST: {"peer"},
+    EventKind.DRAIN_REQUESTED: set(),
     EventKind.CLOSE_REQUESTED: set(),
     EventKind.GRACE_OVER: set(),
     EventKind.CLOSED: set(),
@@ -61,7 +62,7 @@ def event_record(event: TraceEvent) -> EventRecord:
         raise ValueError(f"no such event: {event.event!r}")
     kind = EventKind(event.event)
     at_clients_and_workers = kind in CLIENT_EVENTS or kind in WORKER_EVENTS
-    if at_clients_and_workers == (event.at == SCHEDULER):
+    if kind is not EventKind.DRAIN_REQUESTED and at_clients_and_workers == (event.at == SCHEDULER):
         raise ValueError(f"{event.event!r} is no event of {event.at}")
     missing = sorted(_NEEDS[kind] - event.details.keys())
     if missing:

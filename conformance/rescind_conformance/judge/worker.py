@@ -59,6 +59,7 @@ WORKER_EVENTS: Final = (
     EventKind.STARTED,
     EventKind.FINISHED,
     EventKind.PROCESS_ENDED,
+    EventKind.DRAIN_REQUESTED,
     EventKind.LEAVE_REQUESTED,
     EventKind.SCHEDULER_LOST,
 )
@@ -107,6 +108,7 @@ class WorkerJudge(PeerJudge):
         self._leaving = ""
         """The requirement by which it has to end what runs."""
         self._owes_goodbye = False
+        self._draining = False
 
     def may_hurry(self, record: Record) -> bool:
         """Implements `Hurrying`: beside what every peer may hurry, `cancelNotFound` if nothing else is to be said."""
@@ -195,6 +197,8 @@ class WorkerJudge(PeerJudge):
                 task.phase = Phase.HELD if task.phase is Phase.QUEUED else task.phase
             case EventKind.RESULT_RELEASED:
                 task.unreleased = False
+            case EventKind.DRAIN_REQUESTED:
+                self._draining = True
             case EventKind.LEAVE_REQUESTED:
                 self._leave("W4.2")
             case EventKind.SCHEDULER_LOST:
@@ -208,6 +212,8 @@ class WorkerJudge(PeerJudge):
             return
         if self._leaving:
             self._break("W4.1", f"{said}, though it is leaving")
+        elif self._draining:
+            self._break("W4.4", f"{said}, though it drains")
         elif task.phase in (Phase.QUEUED, Phase.HELD):
             task.phase = Phase.RUNNING if self._sees(EventKind.FINISHED) else Phase.BEGUN
             task.ended = False
@@ -246,6 +252,8 @@ class WorkerJudge(PeerJudge):
                 self._on_result(task_id, self._tasks.get(task_id, Assigned()), kind, said)
             case TaskCancelConfirm(task_id, kind):
                 self._on_confirm(task_id, self._tasks.get(task_id, Assigned()), kind, said)
+            case WorkerHeartbeat() if self._draining and message.queue_size:
+                self._break("W4.4", f"{said} with room for tasks, though it drains")
             case WorkerDisconnectNotification():
                 for task_id, task in self._tasks.items():
                     if self._is_alive(task):
@@ -387,7 +395,7 @@ class WorkerJudge(PeerJudge):
                 self._break("W1.1", f"has not sent the result of {name}")
             elif task.ended:
                 self._break("W3.1", f"has not said that what ran {name} has died")
-            elif task.phase is Phase.QUEUED and idle:
+            elif task.phase is Phase.QUEUED and idle and not self._draining:
                 self._break("W1.1", f"does not start {name}, though nothing runs")
 
     def _may_have_died(self, task: Assigned) -> bool:

@@ -66,6 +66,8 @@ class Transition(NamedTuple):
 
     state: TaskState
     action: Action
+    number: int = -1
+    """Which row it is, to be counted under; that of `ROWS`."""
 
 
 def _rows() -> dict[tuple[TaskState, TaskInput], Transition]:
@@ -139,7 +141,12 @@ def _rows() -> dict[tuple[TaskState, TaskInput], Transition]:
         (s.ABANDONED, i.WORKER_LOST_AGAIN, s.ENDED, a.NOTHING),
         (s.ABANDONED, i.CLOSE, s.ENDED, a.NOTHING),
     ]
-    return {(state, given): Transition(following, action) for state, given, following, action in rows}
+    return {
+        (state, given): Transition(following, action, number)
+        for number, (state, given, following, action) in enumerate(rows)
+    }
 
 
 TRANSITIONS = _rows()
+ROWS = tuple(TRANSITIONS)
+"""The states and inputs by number."""

@@ -6,13 +6,13 @@ look costs more with a million tasks held: how many are in a state is how many c
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from rescind.messages import CancelConfirmType, TaskResultType
-from rescind.scheduler_table import TRANSITIONS, Action, TaskInput, TaskState
+from rescind.scheduler_table import ROWS, TRANSITIONS, Action, TaskInput, TaskState
 
 RESULT_NAMES: Final[Mapping[int, str]] = {
     TaskResultType.SUCCESS: "success",
@@ -51,16 +51,16 @@ _ROUNDS: Final = {
 _ASKING: Final = tuple(state for state, whose in _ROUNDS.items() if whose == "owner")
 
 
-def _nothing() -> defaultdict[tuple[TaskState, TaskInput], int]:
-    return defaultdict(int)
+def _nothing() -> list[int]:
+    return [0] * (len(ROWS) + 1)  # the last is for rows that are in no table
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Counts of one machine, which alone changes them. Any two are equal: what was is no state of a machine."""
 
-    rows: defaultdict[tuple[TaskState, TaskInput], int] = field(default_factory=_nothing, compare=False)
-    """How often each row was taken."""
+    rows: list[int] = field(default_factory=_nothing, compare=False)
+    """How often each row was taken, by its number."""
     failures: Counter[int] = field(default_factory=Counter, compare=False)
     """Results of holders that were no success, by their type."""
     not_held: Counter[str] = field(default_factory=Counter, compare=False)
@@ -73,7 +73,7 @@ class Tally:
     def states(self, *, held: int, queued: int) -> dict[str, int]:
         """How many tasks are in each state, of `held` tasks of which `queued` are queued."""
         counts = dict.fromkeys(TaskState, 0)
-        for (state, given), count in self.rows.items():
+        for (state, given), count in zip(ROWS, self.rows, strict=False):
             counts[state] -= count
             counts[TRANSITIONS[state, given].state] += count
         del counts[TaskState.ENDED]
@@ -86,8 +86,8 @@ class Tally:
     def ended(self) -> dict[str, int]:
         """How many tasks have ended, by how. `skipped`: S12.7, S12.9; `forgotten`: with their owner (S9.7)."""
         counts = dict.fromkeys((*RESULT_NAMES.values(), "other", "canceled", "cancelNotFound", *_ENDINGS.values()), 0)
-        for (state, given), count in self.rows.items():
-            following, action = TRANSITIONS[state, given]
+        for (state, given), count in zip(ROWS, self.rows, strict=False):
+            following, action, _ = TRANSITIONS[state, given]
             if following is not TaskState.ENDED:
                 continue
             if given is TaskInput.RESULT:
@@ -107,7 +107,7 @@ class Tally:
         `result`: a result came first (S5.1). `canceled` counts what a shutdown or the loss of a worker cancelled, too.
         """
         counts = dict.fromkeys((*CONFIRM_NAMES.values(), "result"), 0)
-        for (state, given), count in self.rows.items():
+        for (state, given), count in zip(ROWS, self.rows, strict=False):
             action = TRANSITIONS[state, given].action
             if action is Action.SEND_CANCELED:
                 counts["canceled"] += count
@@ -122,7 +122,7 @@ class Tally:
     def moves(self) -> dict[str, int]:
         """Rebalancing rounds by what came of them, and tasks that were placed again since their worker was `lost`."""
         counts = dict.fromkeys((*_MOVES.values(), "lost"), 0)
-        for (state, given), count in self.rows.items():
+        for (state, given), count in zip(ROWS, self.rows, strict=False):
             if (state, given) in _MOVES:
                 counts[_MOVES[state, given]] += count
             elif given is TaskInput.WORKER_LOST and TRANSITIONS[state, given].state is TaskState.QUEUED:

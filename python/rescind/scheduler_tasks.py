@@ -205,9 +205,8 @@ class SchedulerTasks:
 
     def _apply(self, task: TaskRecord, given: TaskInput, frame: bytes | None = None) -> None:
         """Move `task` as the table says; `frame` is the message that caused it, where one did."""
-        row = task.state, given
-        following, action = TRANSITIONS[row]
-        self._tally.rows[row] += 1
+        following, action, number = TRANSITIONS[task.state, given]
+        self._tally.rows[number] += 1
         self._act(task, action, frame)
         if following in (TaskState.QUEUED, TaskState.ENDED):
             self._take_from_worker(task)

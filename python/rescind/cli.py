@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import signal
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from rescind.log_format import LogFormat, set_up_logging
 
 app = typer.Typer(
     name="rescind",
@@ -38,6 +38,9 @@ Status = Annotated[
         help="Tell how it is over HTTP, for `rescind top` (/status) and Prometheus (/metrics): 127.0.0.1:9363, say. "
         "It has no keys: keep it on loopback. Port 0 takes a free one; the line `status at …` says which.",
     ),
+]
+LogStyle = Annotated[
+    LogFormat, typer.Option(help="How logs are written to standard error; json is an object a line, for programs.")
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, not only what goes wrong.")]
 
@@ -158,6 +161,7 @@ def scheduler(
     ] = None,
     status: Status = None,
     trace: Annotated[Path | None, typer.Option(help="Append every message to this file, a JSON object a line.")] = None,
+    log_format: LogStyle = LogFormat.TEXT,
     verbose: Verbose = False,
 ) -> None:
     """Serve clients and workers until SIGINT or SIGTERM.
@@ -172,7 +176,7 @@ def scheduler(
     from rescind.scheduler_machine import SchedulerSettings
     from rescind.scheduler_socket import SocketLimits
 
-    _set_up_logging(verbose)
+    set_up_logging(verbose, log_format)
     settings = SchedulerSettings(
         client_timeout=client_timeout,
         worker_timeout=worker_timeout,
@@ -252,6 +256,7 @@ def worker(
         typer.Option(min=0, help="Seconds in which what runs may finish when it is to leave; nothing is started then."),
     ] = 0.0,
     status: Status = None,
+    log_format: LogStyle = LogFormat.TEXT,
     verbose: Verbose = False,
 ) -> None:
     """Run tasks until SIGINT or SIGTERM, or until the scheduler says so. With --drain a second signal ends the wait.
@@ -267,7 +272,7 @@ def worker(
     from rescind.worker import Worker
     from rescind.worker_machine import WorkerSettings
 
-    _set_up_logging(verbose)
+    set_up_logging(verbose, log_format)
     settings = WorkerSettings(processes=processes, queue_size=queue_size, scheduler_timeout=scheduler_timeout)
     with _clear_errors():
         running = Worker(
@@ -324,6 +329,27 @@ def keys(
 
 
 @app.command()
+def top(
+    address: Annotated[
+        str, typer.Argument(metavar="[HOST:PORT]", help="Where a scheduler or worker was told to serve its --status.")
+    ] = "127.0.0.1:9363",
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once; rates are then those since the start.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each look as a line of JSON.")] = False,
+) -> None:
+    """Show what a scheduler or worker does: tasks by state, open cancel rounds, rates, peers, and what it dropped.
+
+    It has to run with --status. Ends with Ctrl-C, or with status 2 when nobody answers any more.
+
+    Example: `rescind scheduler --status 127.0.0.1:9363 & rescind top`
+    """
+    from rescind.top import watch
+
+    with _clear_errors(), suppress(KeyboardInterrupt):
+        watch(address, interval, once=once, as_json=as_json)
+
+
+@app.command()
 def demo(
     processes: Annotated[int, typer.Option(min=2, help="Processes of the local worker.")] = 2,
 ) -> None:
@@ -346,11 +372,3 @@ def _clear_errors() -> Iterator[None]:
     except (ValueError, OSError, CannotStartProcesses) as error:
         typer.echo(f"rescind: {error}", err=True)
         raise typer.Exit(2) from error
-
-
-def _set_up_logging(verbose: bool) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )

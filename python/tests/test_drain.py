@@ -1,4 +1,4 @@
-"""Shutdown that drains: of a scheduler (S9.12), of a worker (W4.4), and of both as processes."""
+"""Shutdown that drains: of a scheduler (S9.12) and of a worker (W4.4)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from cluster import running_cluster
@@ -38,6 +39,7 @@ from rescind.scheduler_machine import (
 from rescind.trace import TraceEvent, read_trace
 from rescind.worker_machine import (
     Drain,
+    Event,
     Farewell,
     Finished,
     HeartbeatDue,
@@ -154,6 +156,7 @@ def test_a_scheduler_drains_and_says_so_in_its_trace() -> None:
     assert client.hear() == TaskResult(b"T1")
     assert worker.hear() == SHUTDOWN
     worker.say(WorkerDisconnectNotification())
+    running.thread.join(HANG / 1000)
     running.stop()
     trace.seek(0)
     events = [record.event for record in read_trace(trace) if isinstance(record, TraceEvent)]
@@ -177,9 +180,8 @@ def test_a_drain_has_an_end_and_a_second_stop_is_one() -> None:
 # The worker's machine
 
 
-def sent(machine: WorkerMachine, event: object) -> list[object]:
-    done = machine.handle(event)  # type: ignore[arg-type]
-    return [each.message if isinstance(each, Send) else each for each in done]
+def sent(machine: WorkerMachine, event: Event) -> list[object]:
+    return [each.message if isinstance(each, Send) else each for each in machine.handle(event)]
 
 
 def test_a_worker_finishes_what_runs_starts_nothing_and_leaves() -> None:
@@ -212,11 +214,16 @@ def test_a_worker_that_does_not_drain_starts_the_next_one() -> None:
     assert Start(Task(b"T2")) in machine.handle(Finished(b"T1", TaskResultType.SUCCESS, ()))
 
 
-# Both, as processes
+# As processes
 
 
-def test_processes_drain(tmp_path: Path) -> None:
-    """A worker drains and another takes what it had queued; then the scheduler drains."""
+def test_a_worker_drains_and_another_takes_what_it_had_queued(tmp_path: Path) -> None:
+    def wait_for(gate: str) -> str:
+        Path(gate).with_suffix(".begun").touch()
+        while not Path(gate).exists():
+            time.sleep(0.01)
+        return "done"
+
     with running_cluster(tmp_path, "--processes", "1", "--drain", "30") as cluster:
         gates = [tmp_path / name for name in ("first", "second")]
         with Client(cluster.endpoint) as client:
@@ -232,16 +239,9 @@ def test_processes_drain(tmp_path: Path) -> None:
             assert second.result(HANG / 1000) == "done"
 
 
-def wait_for(gate: str) -> str:
-    Path(gate).with_suffix(".begun").touch()
-    while not Path(gate).exists():
-        time.sleep(0.01)
-    return "done"
-
-
-def until(happened: object, told: str = "") -> None:
+def until(happened: Callable[[], bool], told: str = "") -> None:
     wait = threading.Event()
     end = time.monotonic() + HANG / 1000
-    while not happened():  # type: ignore[operator]
+    while not happened():
         assert time.monotonic() < end, told
         wait.wait(0.01)

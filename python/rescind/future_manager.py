@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -38,6 +38,7 @@ from rescind.client_machine import (
     UseStorage,
 )
 from rescind.client_table import CancelOutcome
+from rescind.drop_log import DropLog
 from rescind.future import DEFAULT_CANCEL_TIMEOUT, CancelRound, ScalerFuture, deadline_of
 from rescind.messages import GraphTask, Message, Task, TaskCancelConfirm, TaskResult
 from rescind.result_keeper import ResultKeeper
@@ -98,7 +99,8 @@ class ClientFutureManager:
         may wait (without it a thread is started with the first job). `notify` takes what is not about
         a future. None of them may block, raise, or call back into the manager.
         """
-        self.dropped: Counter[str] = Counter()
+        self._drops = DropLog(logger, logging.DEBUG)
+        self.dropped = self._drops.counts
         """Messages that had no effect, by reason (C9.1)."""
         self._send = send
         self._payloads = payloads or NoPayloads()
@@ -280,8 +282,7 @@ class ClientFutureManager:
                     self._payloads.release_call(task)
                 self._results.end_graph(graph_id)
             case Dropped(reason, task_id):
-                self.dropped[reason] += 1
-                logger.debug("dropped: %s (task %s)", reason, task_id.hex() or "-")
+                self._drops.note("scheduler", reason, task_id)
             case DeclaredLost():
                 self._closed = True
                 self._notify(instruction)

@@ -359,10 +359,12 @@ class Scheduler:
             case Dropped():
                 self._count_dropped(instruction)
             case Lost(peer, unread=True):
-                logger.warning("lost, since it does not read what it is sent: %s", _name(peer))
+                logger.warning(
+                    "lost, since it does not read what it is sent: %s", _name(peer), extra={"peer": _name(peer)}
+                )
                 self._write_event("peer lost", peer=_name(peer), outcome="dropped")
             case Lost(peer):
-                logger.warning("lost, since it was silent for too long: %s", _name(peer))
+                logger.warning("lost, since it was silent for too long: %s", _name(peer), extra={"peer": _name(peer)})
                 self._write_event("peer lost", peer=_name(peer))
             case ReleaseOwner(owner):
                 self._payloads.release_owner(owner)

@@ -17,6 +17,7 @@ import zmq
 
 from rescind import wire
 from rescind.curve import PeerKeys, Role
+from rescind.drop_log import DropLog
 from rescind.messages import ClientHeartbeat, ClientHeartbeatEcho, Message, Resource
 from rescind.scheduler_connection import SchedulerConnection
 
@@ -61,6 +62,9 @@ class SchedulerLink:
         ZeroMQ cannot make sense of the address.
         """
         self.address = address
+        self._drops = DropLog(logger)
+        self.dropped = self._drops.counts
+        """Messages that were malformed, by reason."""
         self._user = user
         self._heartbeat_interval = heartbeat_interval
         self._scheduler_timeout = scheduler_timeout
@@ -196,7 +200,7 @@ class SchedulerLink:
                     raise wire.WireError("not one frame", f"{len(frames)} frames in one message")
                 message = wire.decode(frames[0])
             except wire.WireError as error:
-                logger.warning("dropped a message of %s: %s", self.address, error)  # M1
+                self._drops.note(f"scheduler at {self.address}", error.reason)  # M1
                 continue
             if isinstance(message, ClientHeartbeatEcho) and self._heartbeat_sent is not None:
                 self._latency, self._heartbeat_sent = self._now - self._heartbeat_sent, None

@@ -443,7 +443,8 @@ class _Life:
             self._announce(task, result_id, gone=True)
         except Exception as error:
             # Whatever ails the store must not keep the scheduler from its answer.
-            logger.error("the result of task %s cannot be released: %s", task.task_id.hex(), error)
+            task_id = task.task_id.hex()
+            logger.error("the result of task %s cannot be released: %s", task_id, error, extra={"task_id": task_id})
 
     def _announce(self, task: Task, result_id: bytes, *, gone: bool) -> None:
         """Tell the scheduler of a result in a store that knows no owners."""

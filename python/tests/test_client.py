@@ -362,7 +362,10 @@ def test_garbage_from_the_scheduler_is_dropped(
     scheduler.send(Task(b"for a worker"))
     scheduler.run(task)
     assert future.result(HANG) == 3
-    assert len([record for record in caplog.records if "dropped a message" in record.message]) == 2
+    assert client._session.link.dropped.total() == 2
+    assert client._session.manager.dropped == {"not for a client": 1}
+    peers = [getattr(record, "peer", "") for record in caplog.records if record.message.startswith("dropped: ")]
+    assert peers == [f"scheduler at {scheduler.address}"] * 2
 
 
 def test_many_threads_submit_and_cancel(scheduler: FakeScheduler, start: Start) -> None:

@@ -83,7 +83,7 @@ def show(now: Status, per_second: Mapping[str, float]) -> RenderableType:
     parts: list[RenderableType] = [escape(title), summary]
     for role, columns in _PEERS.items():
         if role in now:
-            parts.append(_peers(role, now[role], columns))
+            parts.append(_peers(role, now[role], now["peers"][role.removesuffix("s")], columns))
     if now["dropped"]:
         dropped = Table("dropped", "in all")
         for reason, count in sorted(now["dropped"].items(), key=lambda item: -item[1]):
@@ -98,15 +98,15 @@ _PEERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def _peers(role: str, peers: list[dict[str, Any]], columns: tuple[str, ...]) -> Table:
+def _peers(role: str, peers: list[dict[str, Any]], count: int, columns: tuple[str, ...]) -> Table:
     table = Table()
-    table.add_column(f"{role} ({len(peers):,})", overflow="fold")
+    table.add_column(f"{role} ({count:,})", overflow="fold")
     for column in columns:
         table.add_column(column.replace("_", " "), justify="right")
     for each in sorted(peers, key=lambda peer: -peer["tasks"])[:_MOST_PEERS]:
         table.add_row(escape(each["id"]), *(f"{each[column]:,}" for column in columns))
-    if len(peers) > _MOST_PEERS:
-        table.add_row(f"and {len(peers) - _MOST_PEERS:,} more with fewer tasks", *[""] * len(columns))
+    if count > _MOST_PEERS:
+        table.add_row(f"and {count - _MOST_PEERS:,} more with fewer tasks", *[""] * len(columns))
     return table
 
 

@@ -96,6 +96,18 @@ def test_each_count_is_told_by_both(serving: Serving) -> None:
     assert seen[prefix + "phase serving"] == 1
 
 
+def test_many_peers_are_counted_and_the_busiest_are_listed(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rescind.scheduler_status._MOST_PEERS", 2)
+    for number in range(4):
+        client = serving.peer(b"C%d" % number)
+        for task in range(number):
+            client.say(Task(b"T%d-%d" % (number, task)))
+        client.fence()
+    told = status(serving.scheduler.status_url)
+    assert told["peers"] == {"client": 4, "worker": 0}
+    assert [each["id"] for each in told["clients"]] == ["C3", "C2"]
+
+
 def test_a_worker_tells_its_own() -> None:
     worker = Worker("tcp://127.0.0.1:9", status=ANYWHERE)
     thread = threading.Thread(target=worker.run, daemon=True)

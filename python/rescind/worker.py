@@ -321,7 +321,7 @@ class _Life:
         if self._events:
             return
         due = min(self._heartbeat_due, time.monotonic() + self._connection.seconds_to_attempt())
-        if self._worker.drain_deadline is not None:
+        if self._worker.drain_deadline is not None and not self._machine.leaving:
             due = min(due, self._worker.drain_deadline)
         poller.poll(max(0, int((due - time.monotonic()) * 1000) + 1))
         self._worker.drain_waker()

@@ -147,6 +147,7 @@ def test_a_scheduler_drains_and_says_so_in_its_trace() -> None:
     worker.fence()
     client.say(Task(b"T1"))
     client.fence()
+    assert worker.fence() == [Task(b"T1")]
     running.scheduler.stop()
     while "drain requested" not in trace.getvalue():
         worker.fence()

@@ -161,7 +161,7 @@ def test_a_scheduler_drains_and_says_so_in_its_trace() -> None:
     running.stop()
     trace.seek(0)
     events = [record.event for record in read_trace(trace) if isinstance(record, TraceEvent)]
-    assert events == ["drain requested", "close requested", "closed"]
+    assert events == ["scheduler started", "drain requested", "close requested", "closed"]
 
 
 def test_a_drain_has_an_end_and_a_second_stop_is_one() -> None:

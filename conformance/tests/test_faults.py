@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ from rescind.cli import whole_app
 from rescind_conformance.faults.episode import Report, play
 from rescind_conformance.faults.nursery import Nursery
 from rescind_conformance.faults.plan import KINDS, draw_plan
+from rescind_conformance.faults.verdict import judge_clients
 
 FAULTS = 25
 PATIENCE = 3.0
@@ -117,3 +119,15 @@ def test_what_cannot_be_asked_for(tmp_path: Path) -> None:
         assert (ran.exit_code, said in ran.output) == (2, True)
     ran = CliRunner().invoke(whole_app(), ["faults", "--list"])
     assert [line.split()[0] for line in ran.output.splitlines()] == [kind.name for kind in KINDS]
+
+
+@pytest.mark.parametrize("shut_down", [False, True])
+def test_only_a_scheduler_that_shuts_down_cancels_what_nobody_asked_for(shut_down: bool, tmp_path: Path) -> None:
+    lines: list[dict[str, object]] = [
+        {"what": "submitted", "key": "c1.1-1", "kind": "hangs", "task": "aa", "others": []},
+        {"what": "settled", "key": "c1.1-1", "how": "cancelled", "why": "CONFIRMED"},
+    ]
+    (tmp_path / "c1.1.journal").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = judge_clients(tmp_path, [], {}, shut_down=shut_down)
+    asked = "c1.1: c1.1-1 was cancelled (CONFIRMED), and nobody had asked for it"
+    assert found == ([] if shut_down else [asked])

@@ -56,7 +56,9 @@ def play(plan: Plan, nursery: Nursery, folder: Path) -> Report:
                 writer = TraceWriter(stream)
                 for record in life:
                     writer.write(record)
-    report.problems += judge_clients(folder, system.links.lives, report.counts)
+    # Its word to the workers need not have passed a link: there may have been no worker.
+    shut_down = any(one.took_effect and one.fault.kind.name == "leave-scheduler" for one in report.struck)
+    report.problems += judge_clients(folder, system.links.lives, report.counts, shut_down=shut_down)
     if not report.problems:
         report.problems += judge_traces(system.links.lives, report.counts)
     report.seconds = time.monotonic() - began

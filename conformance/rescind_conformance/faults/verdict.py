@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rescind.messages import CancelConfirmType, ClientDisconnect, DisconnectType, Task, TaskCancelConfirm
+from rescind.messages import CancelConfirmType, Task, TaskCancelConfirm
 from rescind.trace import TraceEvent, TraceRecord
 from rescind_conformance.faults.bodies import value_of
 from rescind_conformance.judge.records import SCHEDULER
@@ -34,9 +34,14 @@ def judge_traces(lives: Sequence[Sequence[Record]], counts: dict[str, int]) -> l
     return problems
 
 
-def judge_clients(folder: Path, lives: Sequence[Sequence[Record]], counts: dict[str, int]) -> list[str]:
-    """What clients were told of their futures and is not so."""
-    facts = _Facts(lives)
+def judge_clients(
+    folder: Path, lives: Sequence[Sequence[Record]], counts: dict[str, int], *, shut_down: bool
+) -> list[str]:
+    """What clients were told of their futures and is not so.
+
+    `shut_down`: whether a scheduler has shut down in order; then it answers `canceled` by itself (S9.10).
+    """
+    facts = _Facts(lives, shut_down)
     problems: list[str] = []
     for path in sorted(folder.glob("*.journal")):
         lines = [
@@ -49,10 +54,9 @@ def judge_clients(folder: Path, lives: Sequence[Sequence[Record]], counts: dict[
 class _Facts:
     """What passed the links, by task."""
 
-    def __init__(self, lives: Sequence[Sequence[Record]]) -> None:
+    def __init__(self, lives: Sequence[Sequence[Record]], shut_down: bool) -> None:
         self.dispatched: Counter[str] = Counter()
-        self.shut_down = False
-        """Whether the scheduler has shut down in order: then it answers `canceled` by itself (S9.10)."""
+        self.shut_down = shut_down
         self.ended: dict[str, float] = {}
         """When a worker's `canceled` came."""
         for record in (each for life in lives for each in life):
@@ -61,8 +65,6 @@ class _Facts:
             message = record.message
             if isinstance(message, Task) and record.sender == SCHEDULER and record.leg != "out":
                 self.dispatched[message.task_id.hex()] += 1
-            if message == ClientDisconnect(DisconnectType.SHUTDOWN):
-                self.shut_down = True
             if (
                 isinstance(message, TaskCancelConfirm)
                 and record.receiver == SCHEDULER

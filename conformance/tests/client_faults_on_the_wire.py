@@ -7,7 +7,7 @@ from typing import Any
 
 import zmq
 from client_bending import decode_first, fault, ignore_disconnect, patch
-from lost_connections import connecting_again, reconnecting
+from lost_connections import connecting_again, keep_for_the_next, reconnecting, sending_what_is_kept
 
 from rescind import client_session, scheduler_link, wire
 from rescind.client_machine import ClientMachine, Dropped
@@ -15,8 +15,10 @@ from rescind.future import ScalerFuture
 from rescind.future_manager import ClientFutureManager
 from rescind.messages import (
     CancelConfirmType,
+    ClientDisconnect,
     DisconnectType,
     ObjectInstruction,
+    Task,
     TaskCancelConfirm,
     TaskResultType,
 )
@@ -36,6 +38,33 @@ def disconnect_leaves_futures_pending() -> None:
 def a_dropped_connection_is_made_again() -> None:
     patch(SchedulerConnection, "_on_event", connecting_again)
     patch(zmq.Socket, "setsockopt", reconnecting)
+
+
+@fault
+def a_lost_client_says_good_bye_to_the_next_scheduler() -> None:
+    def make(close: Any) -> Any:
+        def changed(self: SchedulerConnection, *, orderly: bool) -> None:
+            close(self, orderly=orderly)
+            keep_for_the_next(ClientDisconnect(DisconnectType.DISCONNECT))
+
+        return changed
+
+    patch(SchedulerConnection, "close", make)
+    patch(SchedulerConnection, "send", sending_what_is_kept)
+
+
+@fault
+def what_was_lost_is_submitted_again() -> None:
+    def make(lose: Any) -> Any:
+        def changed(self: client_session.ClientSession, cause: str) -> None:
+            for future in self.manager.pending_futures():
+                keep_for_the_next(Task(future.task_id))
+            lose(self, cause)
+
+        return changed
+
+    patch(client_session.ClientSession, "on_lost", make)
+    patch(SchedulerConnection, "send", sending_what_is_kept)
 
 
 @fault

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import zmq
-from lost_connections import connecting_again, reconnecting
+from lost_connections import connecting_again, keep_for_the_next, reconnecting, sending_what_is_kept
 
 from rescind import wire, worker, worker_pool
 from rescind.messages import (
@@ -27,7 +27,7 @@ from rescind.messages import (
     WorkerHeartbeat,
 )
 from rescind.scheduler_connection import SchedulerConnection
-from rescind.worker_machine import Farewell, Finished, HeartbeatDue, Send, WorkerMachine
+from rescind.worker_machine import Farewell, Finished, HeartbeatDue, Send, Start, WorkerMachine
 from rescind.worker_table import TRANSITIONS, Action, AssignmentInput, AssignmentState, Transition
 from rescind_conformance.adapters import reference_worker
 
@@ -462,6 +462,35 @@ def silence_is_not_noticed() -> None:
 def a_dropped_connection_is_made_again() -> None:
     patch(SchedulerConnection, "_on_event", connecting_again)
     patch(zmq.Socket, "setsockopt", reconnecting)
+
+
+@fault
+def a_worker_ends_with_its_scheduler() -> None:
+    patch(worker.Worker, "_pause_until", lambda method: lambda self, moment: False)
+
+
+@fault
+def a_worker_reports_to_the_next_scheduler() -> None:
+    def make(run: Any) -> Any:
+        def changed(self: worker._Life) -> Farewell:
+            farewell: Farewell = run(self)
+            for task_id in self.__dict__.get("ran", ()):
+                keep_for_the_next(TaskResult(task_id, TaskResultType.FAILED_WORKER_DIED))
+            return farewell
+
+        return changed
+
+    def noting(method: Any) -> Any:
+        def changed(self: worker._Life, instruction: Any) -> None:
+            if isinstance(instruction, Start):
+                self.__dict__.setdefault("ran", []).append(instruction.task.task_id)
+            method(self, instruction)
+
+        return changed
+
+    patch(worker._Life, "run", make)
+    patch(worker._Life, "_carry_out", noting)
+    patch(SchedulerConnection, "send", sending_what_is_kept)
 
 
 # --- transport and messages

@@ -234,8 +234,8 @@ CRASHES = [
 ELSEWHERE = made_up(
     "elsewhere",
     "scheduler",
-    "T5",  # but what it breaks is S3.1
-    "transport.client-that-does-not-read",
+    "M2",  # but what it breaks is S3.1
+    "versions.long-frame",
     Edit(
         "scheduler_table.py",
         "(s.QUEUED, i.CANCEL, s.ENDED, a.SEND_CANCELED)",

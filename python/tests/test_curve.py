@@ -289,10 +289,10 @@ def test_keys_are_added_and_removed_while_the_scheduler_runs(keys: Path, tmp_pat
 
         (tmp_path / "keys/scheduler/clients/late.key").unlink()
         until(lambda: serving.dropped["not a role of its key"], speak)
-        late.heard()
         late.say(late.heartbeat)
         other.fence()
-        assert late.heard() == []
+        # Answers of the time before may still be on their way.
+        assert set(late.heard()) <= {TaskCancelConfirm(b"T1", CancelConfirmType.CANCEL_NOT_FOUND)}
         with pytest.raises(ConnectionError, match="refuses the key"):
             Client(serving.scheduler.endpoint, curve=tmp_path / "keys/clients/late", connect_timeout=300.0)
     finally:

@@ -58,6 +58,8 @@ def with_tasks(world: ClientWorld) -> None:
     another_client_is_served(world)
     again = [message for message in world.inbox if isinstance(message, Task)]
     world.check("C10.3", not again, "the client submits nothing again", f"{len(again)} Tasks come")
+    for message in again:
+        world.inbox.remove(message)
     nothing_came(world, since)
 
 

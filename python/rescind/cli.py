@@ -333,7 +333,7 @@ def top(
     address: Annotated[
         str, typer.Argument(metavar="[HOST:PORT]", help="Where a scheduler or worker was told to serve its --status.")
     ] = "127.0.0.1:9363",
-    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
+    interval: Annotated[float, typer.Option(min=0.1, max=86_400, help="Seconds between two looks.")] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Look once; rates are then those since the start.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print each look as a line of JSON.")] = False,
 ) -> None:
@@ -345,7 +345,7 @@ def top(
     """
     from rescind.top import watch
 
-    with _clear_errors(), suppress(KeyboardInterrupt):
+    with _clear_errors(), suppress(KeyboardInterrupt, BrokenPipeError):  # `rescind top --json | head`
         watch(address, interval, once=once, as_json=as_json)
 
 

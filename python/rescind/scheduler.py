@@ -65,6 +65,7 @@ _FAREWELL_MILLISECONDS = 1000
 
 _SEND_MORE = zmq.NOBLOCK | zmq.SNDMORE
 _TRACED_EVENTS = {DrainRequested: "drain requested", CloseRequested: "close requested", CloseExpired: "grace over"}
+_FULL = "cannot be sent: its queue is full"
 _STOP, _ASK = b"s", b"?"
 """What wakes the loop: `stop` was called, or somebody asks for the status."""
 
@@ -384,7 +385,8 @@ class Scheduler:
 
     def _send_frame(self, to: bytes, frame: bytes, message: Message | None) -> None:
         if to in self._full:
-            return  # nothing comes behind a gap
+            self._count_unsent(to, _FULL, frame)  # nothing comes behind a gap
+            return
         if self._trace is not None:
             self._write_trace("scheduler", _name(to), message or wire.decode(frame))
         try:
@@ -392,9 +394,9 @@ class Scheduler:
             self._send(frame, zmq.NOBLOCK)
         except zmq.Again:
             self._full[to] = None
-            self._count_dropped(Dropped(to, "cannot be sent: its queue is full", b""))
+            self._count_unsent(to, _FULL, frame)
         except zmq.ZMQError as error:
-            self._count_dropped(Dropped(to, f"cannot be sent: {error.strerror}", b""))
+            self._count_unsent(to, f"cannot be sent: {error.strerror}", frame)
 
     def _write_trace(self, sender: str, receiver: str, message: Message | None, note: str = "") -> None:
         if self._trace is not None:
@@ -406,6 +408,9 @@ class Scheduler:
 
     def _count_dropped(self, dropped: Dropped) -> None:
         self._drops.note(_name(dropped.sender), dropped.reason, dropped.task_id)
+
+    def _count_unsent(self, to: bytes, reason: str, frame: bytes) -> None:
+        self._count_dropped(Dropped(to, reason, getattr(self._decoder.decode(frame), "task_id", b"")))
 
     def _release(self) -> None:
         if self.dropped:
@@ -427,6 +432,7 @@ class Scheduler:
 
 
 def _name(routing_id: bytes) -> str:
-    """A routing id as people read it."""
-    text = routing_id.decode("ascii", "replace")
-    return text if text.isprintable() else routing_id.hex()
+    """A routing id as people read it; two that differ are not written alike."""
+    if routing_id.isascii() and (text := routing_id.decode("ascii")).isprintable():
+        return text
+    return routing_id.hex()

@@ -279,6 +279,8 @@ class SchedulerMachine(SchedulerTasks):
         task = self._held_by_sender(event, event.message.task_id)
         if task is not None and task.state is not TaskState.ABANDONED:
             self._out.append(Forward(task.owner, event.frame))
+        elif task is not None:
+            self._drop(event, "log of a task whose owner has left")
 
     def _on_client_heartbeat(self, event: Received) -> None:
         if self._client_of(event) is not None:
@@ -325,6 +327,8 @@ class SchedulerMachine(SchedulerTasks):
             self._send(event.sender, ClientShutdownResponse(accepted))
             if accepted:
                 self._on_close_requested()
+        elif event.sender not in self._clients:
+            self._drop(event, "unknown client")
         else:
             self._lose_client(event.sender)
 

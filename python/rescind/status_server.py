@@ -13,6 +13,7 @@ import re
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Final
 
 from rescind.status_desk import StatusDesk
@@ -73,6 +74,10 @@ class _Server(ThreadingHTTPServer):
         self._free = threading.BoundedSemaphore(_MOST_AT_ONCE)
         super().__init__(place, _Handler)
 
+    def server_bind(self) -> None:
+        """Bind, and no more: the library's own asks the name service who this is, which can take half a minute."""
+        TCPServer.server_bind(self)
+
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
         if self._free.acquire(blocking=False):
             super().process_request(request, client_address)
@@ -95,8 +100,25 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = _PATIENCE
 
+    def setup(self) -> None:
+        """Bound the whole of the question, too, so that nobody holds a place by a byte now and then."""
+        super().setup()
+        self._asked_by = threading.Timer(self.timeout, self._hang_up)
+        self._asked_by.daemon = True
+        self._asked_by.start()
+
+    def finish(self) -> None:
+        """The connection ends, whether it was asked anything or not."""
+        self._asked_by.cancel()
+        super().finish()
+
+    def _hang_up(self) -> None:
+        with contextlib.suppress(OSError):  # it has ended
+            self.connection.shutdown(socket.SHUT_RDWR)
+
     def do_GET(self) -> None:
         """Answer one question."""
+        self._asked_by.cancel()
         path = self.path.partition("?")[0]
         if path not in ("/status", "/metrics"):
             self._say(200 if path == "/" else 404, "text/plain; charset=utf-8", _PLACES.encode())

@@ -7,6 +7,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -22,6 +24,8 @@ _PATIENCE: Final = 10.0
 """Seconds that an answer may take."""
 _MOST_PEERS: Final = 15
 """Peers of each role that are shown; those with the most tasks come first."""
+_DIRECTLY: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""A status is next door: what the environment says of proxies (`http_proxy`) is not for it."""
 _RATES: Final = ("accepted", "ended", "cancels", "moves", "dropped", "started")
 """Members that only grow."""
 
@@ -37,19 +41,26 @@ def fetch(url: str) -> Status:
         raise ValueError(f"{url!r} is no address of a status: give one like 127.0.0.1:9363")
     place = whole.rstrip("/").removesuffix("/status")
     try:
-        with urllib.request.urlopen(f"{place}/status", timeout=_PATIENCE) as answer:
+        with _DIRECTLY.open(f"{place}/status", timeout=_PATIENCE) as answer:
             found = json.load(answer)
         if not isinstance(found, dict) or found.get("role") not in ("scheduler", "worker"):
             raise ValueError("what answers is no scheduler or worker")
         if found.get("version") != _VERSION:
             raise ValueError(f"its status is of version {found.get('version')}, and this reads version {_VERSION}")
-    except (OSError, ValueError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    except (OSError, ValueError, HTTPException) as error:
         raise StatusNotFound(
-            f"no status at {place}: {reason}. Start a scheduler or worker with `--status {urlsplit(place).netloc}`, "
-            "or name the address of one"
+            f"no status at {place}: {_reason(error)}. Start a scheduler or worker with "
+            f"`--status {urlsplit(place).netloc}`, or name the address of one"
         ) from error
     return found
+
+
+def _reason(error: Exception) -> object:
+    if isinstance(error, urllib.error.HTTPError) and error.code == HTTPStatus.SERVICE_UNAVAILABLE:
+        return "it is there, and has not answered for some seconds"
+    if isinstance(error, HTTPException):
+        return f"it cannot be spoken to by HTTP ({type(error).__name__})"
+    return error.reason if isinstance(error, urllib.error.URLError) else error
 
 
 def rates(before: Status | None, now: Status) -> dict[str, float]:

@@ -11,7 +11,7 @@ from test_scheduler import Serving
 
 from rescind.drop_log import DropLog
 from rescind.log_format import JsonFormatter
-from rescind.messages import ClientHeartbeat, Task
+from rescind.messages import ClientHeartbeat, Task, TaskLog, TaskResult
 from rescind.scheduler import Scheduler
 from rescind.worker import Worker
 
@@ -52,6 +52,32 @@ def test_a_schedulers_drop_names_the_peer_and_the_task(caplog: pytest.LogCapture
     running.stop()
     dropped = [line for line in lines(caplog) if "reason" in line]
     assert [(one["peer"], one["task_id"], one["reason"]) for one in dropped] == [("W1", TASK.hex(), "wrong role")]
+
+
+def test_what_cannot_be_sent_names_the_peer_and_the_task(caplog: pytest.LogCaptureFixture) -> None:
+    running = Serving(Scheduler(rebalance_interval=None, grace=0.0))
+    client, worker = running.peer(b"C1"), running.peer(b"W1")
+    client.say(Task(TASK))
+    client.fence()
+    worker.fence()
+    client.socket.close()
+    while "cannot be sent" not in caplog.text:  # the closing travels on its own connection
+        worker.say(TaskLog(TASK))
+        worker.fence()
+    running.stop()
+    (first, *_) = [line for line in lines(caplog) if "reason" in line]
+    assert (first["peer"], first["task_id"], first["count"]) == ("C1", TASK.hex(), 1)
+
+
+def test_two_peers_are_told_apart_whatever_their_routing_ids(caplog: pytest.LogCaptureFixture) -> None:
+    running = Serving(Scheduler(rebalance_interval=None, grace=0.0))
+    for routing_id in (b"C\xff", b"C\xfe", b"C\n", b"C |"):
+        peer = running.peer(routing_id)
+        peer.say(TaskResult(TASK))
+        peer.fence()
+    running.stop()
+    told = [line["peer"] for line in lines(caplog) if line.get("reason") == "unknown task"]
+    assert told == ["43ff", "43fe", "430a", "C |"]
 
 
 def test_a_workers_drop_names_the_scheduler_and_the_task(caplog: pytest.LogCaptureFixture) -> None:

@@ -63,9 +63,11 @@ def instructions(system: System, sender: bytes, message: Message) -> list[object
         (b"W1", ClientHeartbeat(), "wrong role"),
         (b"C1", WorkerHeartbeat(), "wrong role"),
         (b"C1", WorkerDisconnectNotification(), "unknown worker"),
+        (b"C9", ClientDisconnect(), "unknown client"),
         (b"W1", TaskResult(b"T9"), "unknown task"),
         (b"C2", TaskResult(b"T1"), "not the holder"),
         (b"W1", TaskLog(b"T9"), "unknown task"),
+        (b"W1", TaskLog(b"T0"), "log of a task whose owner has left"),
         (b"W1", confirm(b"T1", CANCELED), "canceled without a cancel"),
         (b"W1", confirm(b"T1", FAILED), "cancelFailed without a cancel"),
         (b"W1", confirm(b"T1", NOT_FOUND), "cancelNotFound without a cancel"),
@@ -83,7 +85,7 @@ def test_what_is_dropped_is_reported_with_its_sender_its_task_and_the_reason(
     system = System()
     system.worker(b"W0")
     system.say(b"W0", WorkerDisconnectNotification())
-    system.say(b"C0", ClientHeartbeat())
+    system.dispatched(b"T0", owner=b"C0")
     system.say(b"C0", ClientDisconnect())
     system.dispatched(b"T1")
     dropped = Dropped(sender, reason, getattr(message, "task_id", b""))
@@ -235,7 +237,7 @@ def test_logs_go_to_the_owner_for_as_long_as_it_is_there() -> None:
     system.boxes.clear()
     system.say(b"W1", log)
     assert system.boxes == {}
-    assert system.dropped == []
+    assert system.dropped == ["log of a task whose owner has left"]
 
 
 def test_no_client_may_shut_the_cluster_down_unless_the_operator_says_so() -> None:

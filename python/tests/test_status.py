@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,20 @@ def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
             assert idle.recv(1) == b""
 
 
+def test_one_that_asks_a_byte_at_a_time_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rescind.status_server._Handler.timeout", 0.5)
+    with desk_served(StatusDesk(lambda: None)) as url:
+        place = ("127.0.0.1", int(url.rpartition(":")[2]))
+        end = time.monotonic() + HANG
+        with socket.create_connection(place, timeout=0.01) as slow, suppress(ConnectionError):
+            while time.monotonic() < end:
+                slow.sendall(b"G")
+                with suppress(TimeoutError):
+                    assert slow.recv(1) == b""
+                    break
+        assert time.monotonic() < end, "it has held its place"
+
+
 @pytest.mark.parametrize("address", ["", "9363", "127.0.0.1", "127.0.0.1:70000", "http://127.0.0.1:1"])
 def test_what_is_no_address_is_named(address: str) -> None:
     with pytest.raises(ValueError, match="no address for the status"):
@@ -188,6 +203,11 @@ def test_an_address_in_use_is_named(serving: Serving) -> None:
     assert serving.scheduler.status_url is not None
     with pytest.raises(AddressUnusable, match="Choose another --status"):
         Scheduler(status=serving.scheduler.status_url.removeprefix("http://"))
+
+
+def test_the_name_service_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getfqdn", pytest.fail)
+    StatusServer("0.0.0.0:0", StatusDesk(lambda: None)).close()
 
 
 @pytest.mark.parametrize(("address", "warns"), [("0.0.0.0:0", True), (ANYWHERE, False), ("localhost:0", False)])

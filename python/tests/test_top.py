@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +16,8 @@ from test_scheduler import Serving
 
 from rescind.messages import Task, TaskResult
 from rescind.scheduler import Scheduler
+from rescind.status_desk import StatusDesk
+from rescind.status_server import StatusServer
 from rescind.top import StatusNotFound, fetch, rates, show, watch
 
 
@@ -87,6 +91,55 @@ def test_nobody_there_is_told_with_what_to_start(serving: Serving) -> None:
     )
     assert said.returncode == 2
     assert f"Start a scheduler or worker with `--status {address}`" in said.stderr
+
+
+@pytest.mark.parametrize("said", [b"+PONG\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"])
+def test_what_answers_and_is_no_status_is_told(said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        answering = threading.Thread(target=lambda: answer_once(listener, said))
+        answering.start()
+        with pytest.raises(StatusNotFound, match="cannot be spoken to by HTTP"):
+            fetch(f"127.0.0.1:{listener.getsockname()[1]}")
+        answering.join()
+
+
+def answer_once(listener: socket.socket, said: bytes) -> None:
+    with listener.accept()[0] as asking:
+        asking.recv(4096)
+        asking.sendall(said)
+
+
+def test_a_port_that_is_none_is_told() -> None:
+    with pytest.raises(StatusNotFound, match="cannot be spoken to by HTTP"):
+        fetch("127.0.0.1:scheduler")
+
+
+def test_one_that_is_there_but_busy_is_told_from_none() -> None:
+    server = StatusServer("127.0.0.1:0", StatusDesk(lambda: None))
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(StatusDesk.ask, "__defaults__", (0.01,))
+            with pytest.raises(StatusNotFound, match="it is there, and has not answered"):
+                fetch(server.url)
+    finally:
+        server.close()
+
+
+def test_no_proxy_is_asked(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setattr("urllib.request._opener", None)  # what it was told before any test
+    assert fetch(url_of(serving))["role"] == "scheduler"
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(serving: Serving) -> None:
+    command = [sys.executable, "-m", "rescind", "top", url_of(serving), "--json", "--interval", "0.1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline()
+        running.stdout.close()
+        assert running.wait(20) == 0
+        assert running.stderr is not None
+        assert running.stderr.read() == ""
 
 
 @pytest.mark.parametrize("address", ["ftp://127.0.0.1:1", "tcp://127.0.0.1:1"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,8 @@ from typing import Annotated
 import typer
 
 from rescind.log_format import LogFormat, set_up_logging
+
+logger = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="rescind",
@@ -187,7 +190,7 @@ def scheduler(
         max_peers=max_peers,
         accept_shutdown=accept_shutdown,
     )
-    with _clear_errors():
+    with _clear_errors(log_format):
         stream = trace.open("a", encoding="utf-8") if trace is not None else None
         serving = Scheduler(
             endpoint,
@@ -214,7 +217,8 @@ def scheduler(
         serving.run()
     finally:
         if stream is not None:
-            stream.close()
+            with suppress(OSError):  # a disk that is full; it was told when it became so
+                stream.close()
 
 
 @app.command()
@@ -274,7 +278,7 @@ def worker(
 
     set_up_logging(verbose, log_format)
     settings = WorkerSettings(processes=processes, queue_size=queue_size, scheduler_timeout=scheduler_timeout)
-    with _clear_errors():
+    with _clear_errors(log_format):
         running = Worker(
             endpoint,
             settings,
@@ -363,12 +367,15 @@ def demo(
 
 
 @contextmanager
-def _clear_errors() -> Iterator[None]:
+def _clear_errors(log_format: LogFormat = LogFormat.TEXT) -> Iterator[None]:
     """What the user can mend is told in a line, without a traceback; exit status 2."""
     from rescind.worker_pool import CannotStartProcesses
 
     try:
         yield
     except (ValueError, OSError, CannotStartProcesses) as error:
-        typer.echo(f"rescind: {error}", err=True)
+        if log_format is LogFormat.JSON:
+            logger.error("%s", error)
+        else:
+            typer.echo(f"rescind: {error}", err=True)
         raise typer.Exit(2) from error

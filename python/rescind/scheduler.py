@@ -400,11 +400,18 @@ class Scheduler:
 
     def _write_trace(self, sender: str, receiver: str, message: Message | None, note: str = "") -> None:
         if self._trace is not None:
-            self._trace.write(TraceRecord(time.monotonic(), sender, receiver, message, note))
+            self._record(self._trace, TraceRecord(time.monotonic(), sender, receiver, message, note))
 
     def _write_event(self, event: str, **details: str) -> None:
         if self._trace is not None:
-            self._trace.write(TraceEvent(time.monotonic(), "scheduler", event, details))
+            self._record(self._trace, TraceEvent(time.monotonic(), "scheduler", event, details))
+
+    def _record(self, trace: TraceWriter, record: TraceRecord | TraceEvent) -> None:
+        try:
+            trace.write(record)
+        except OSError as error:
+            self._trace = None  # with a gap it would tell of what never was
+            logger.error("the trace ends here, since it cannot be written: %s", error.strerror or error)
 
     def _count_dropped(self, dropped: Dropped) -> None:
         self._drops.note(_name(dropped.sender), dropped.reason, dropped.task_id)

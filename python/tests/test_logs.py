@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
+import subprocess
 import sys
 
 import pytest
@@ -100,3 +103,45 @@ def test_one_line_of_json_whatever_is_logged() -> None:
     assert (line["level"], line["logger"], line["message"]) == ("ERROR", "n", 'a "b"\n')
     assert line["time"].endswith("+00:00")
     assert "ValueError: two" in line["error"]
+
+
+@pytest.mark.parametrize("command", [["scheduler", "--endpoint", "nowhere"], ["worker", "--status", "nowhere"]])
+def test_what_keeps_it_from_starting_is_a_line_of_json_too(command: list[str]) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "rescind", *command, "--log-format", "json"], capture_output=True, text=True, check=False
+    )
+    (line,) = map(json.loads, said.stderr.splitlines())
+    assert said.returncode == 2
+    assert (line["level"], "'nowhere' is no" in line["message"]) == ("ERROR", True)
+
+
+UNCAUGHT = """
+import threading, warnings
+from rescind.log_format import LogFormat, set_up_logging
+set_up_logging(False, LogFormat.JSON)
+warnings.warn("careful")
+thread = threading.Thread(target=lambda: 1 / 0)
+thread.start()
+thread.join()
+{}["nothing"]
+"""
+
+
+def test_what_nobody_caught_is_a_line_of_json_too() -> None:
+    said = subprocess.run([sys.executable, "-c", UNCAUGHT], capture_output=True, text=True, check=False)
+    warning, thread, end = map(json.loads, said.stderr.splitlines())
+    assert "careful" in warning["message"]
+    assert "ZeroDivisionError" in thread["error"]
+    assert (end["level"], said.returncode) == ("CRITICAL", 1)
+
+
+def test_a_trace_that_cannot_be_written_ends_and_the_scheduler_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    running = Serving(Scheduler(grace=0.0, trace=Full()))
+    running.peer(b"C1").fence()
+    running.stop()
+    told = [line["message"] for line in lines(caplog) if line["level"] == "ERROR"]
+    assert told == ["the trace ends here, since it cannot be written: No space left on device"]

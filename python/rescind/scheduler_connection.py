@@ -49,7 +49,7 @@ class SchedulerConnection:
         self.socket = context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.ROUTING_ID, routing_id)
         self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.setsockopt(zmq.RECONNECT_IVL, -1)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, _NEVER_MILLISECONDS)
         for option in (zmq.SNDHWM, zmq.RCVHWM):
             self.socket.setsockopt(option, 0)  # T6
         self.socket.setsockopt(zmq.MAXMSGSIZE, 2 * MAX_FRAME_BYTES)
@@ -122,3 +122,6 @@ class SchedulerConnection:
 
 
 _DROPPED = "the connection dropped"
+_NEVER_MILLISECONDS = 1_000_000_000
+"""Until ZeroMQ would connect again by itself (T7): days after the socket was closed. With -1, for never, it throws away
+what has come and was not received yet, as soon as the connection ends."""

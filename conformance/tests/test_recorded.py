@@ -223,3 +223,12 @@ def test_a_commit_that_is_none_is_told(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["record", "--commit", "no-such-commit", "--output", str(tmp_path / "new")]) == 2
     assert "no-such-commit" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_a_recording_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """The old peers are still out there."""
+    folder = OWN[0].folder
+    before = (folder / MANIFEST).read_bytes()
+    assert main(["record", "--commit", "no-such-commit", "--output", str(folder)]) == 2
+    assert "give another --output" in capsys.readouterr().err
+    assert (folder / MANIFEST).read_bytes() == before

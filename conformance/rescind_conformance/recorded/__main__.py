@@ -18,7 +18,7 @@ from typing import Any
 
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.recorded.recorder import LifeFailed, Scaler, SourceTree, Version, record
-from rescind_conformance.recorded.traffic import save
+from rescind_conformance.recorded.traffic import MANIFEST, save
 
 _SCENARIO = "recorded/life.py: each message, cancels in each state, a move, losses of workers and of a client, the end"
 _ARCHIVED = ("python/rescind", "conformance/rescind_conformance", "protocol/message.capnp", "pyproject.toml")
@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     command = f"{parser.prog} {shlex.join(sys.argv[1:] if arguments is None else arguments)}"
     try:
+        if (options.output / MANIFEST).exists():
+            raise _CannotRecord(f"{options.output} has a recording, and those stay as they are: give another --output")
         with _scaler() if options.scaler else _checked_out(options.commit) as (version, about, schema):
             print(f"recording {about['version']}: this takes some 5 seconds", flush=True)
             passed = record(version)
@@ -62,7 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _COULD_NOT_RUN
     today = datetime.now(UTC).date().isoformat()
     about |= {"recorded": today, "scenario": _SCENARIO, "command": command}
-    save(options.output, about, passed, schema)
+    try:
+        save(options.output, about, passed, schema)
+    except OSError as error:
+        print(f"cannot write to {options.output}: {error.strerror}. Give another --output", file=sys.stderr)
+        return _COULD_NOT_RUN
     print(f"{options.output}: {sum(not one.event for one in passed)} frames")
     return 0
 

@@ -135,7 +135,9 @@ class ClientSession:
                 "make a new Client in the child"
             )
         if self._lost_cause is not None:
-            raise SchedulerLost(f"the scheduler at {self.address} is lost: {self._lost_cause}")
+            raise SchedulerLost(
+                f"the scheduler at {self.address} is lost: {self._lost_cause}. Make a new Client to go on"
+            )
         if self._leaving:
             raise RuntimeError("cannot schedule new futures after shutdown")
 

@@ -8,6 +8,7 @@ from rescind.future import ScalerFuture
 from rescind.messages import Message, TaskCancel, TaskCancelConfirm, WorkerDisconnectNotification
 from rescind.payload_keeper import EmbeddedPayloads
 from rescind.scheduler_machine import Event, Instruction, Received, SchedulerMachine, Send, TimePassed
+from rescind.worker import Worker
 from rescind.worker_machine import Finished
 
 
@@ -90,3 +91,8 @@ def runs_twice() -> None:
 
 
 _AGAIN: set[bytes] = set()
+
+
+def gives_up() -> None:
+    """The worker, W5.4: it ends, as if it had been told to, when it has lost its scheduler."""
+    Worker._pause_until = lambda self, moment: False  # type: ignore[method-assign]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 
 from rescind.cli import whole_app
 from rescind_conformance.faults.episode import Report, play
+from rescind_conformance.faults.job import keep
 from rescind_conformance.faults.nursery import Nursery
 from rescind_conformance.faults.plan import KINDS, draw_plan
 from rescind_conformance.faults.verdict import judge_clients
@@ -65,6 +67,7 @@ def episodes(place: Path, kinds: Sequence[str], spoil: str) -> Generator[Report,
         ("leaves_processes", ["storm"], "processes are left"),
         ("settles_what_was_lost", ["cut"], "never returned"),
         ("runs_twice", ["storm"], r"W1\.1"),
+        ("gives_up", ["cut"], "ended with status 0"),
     ],
 )
 def test_what_is_broken_is_found(tmp_path: Path, spoil: str, kinds: Sequence[str], found: str) -> None:
@@ -110,10 +113,37 @@ def test_stopped_it_leaves_nothing(tmp_path: Path, number: signal.Signals) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_that_cannot_be_full_is_not_waited_for(tmp_path: Path) -> None:
+    """No fault would ever take effect."""
+
+    def may_not_mount() -> None:
+        drop_from_bounding_set, cap_sys_admin = 24, 21
+        ctypes.CDLL(None).prctl(drop_from_bounding_set, ctypes.c_ulong(cap_sys_admin), 0, 0, 0)
+
+    command = [sys.executable, "-m", "rescind", "faults", "--kind", "disk-full"]
+    ran = subprocess.run(
+        command,
+        env=environment(tmp_path),
+        preexec_fn=may_not_mount,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=HANG,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert "Run as root" in ran.stderr
+
+
+def test_what_cannot_be_kept_is_told_all_the_same(tmp_path: Path) -> None:
+    assert keep(tmp_path, ["something"], Path("/dev/null/found")).startswith("not kept: ")
+
+
 def test_what_cannot_be_asked_for(tmp_path: Path) -> None:
     for arguments, said in (
         (["--kind", "earthquake"], "there is no kind 'earthquake'"),
         (["--faults", "3", "--minutes", "1"], "give --faults or --minutes"),
+        (["--episode", "3", "--minutes", "1"], "give --episode alone"),
+        (["--output", "/dev/null/found"], "/dev/null is no directory"),
     ):
         ran = CliRunner().invoke(whole_app(), ["faults", *arguments])
         assert (ran.exit_code, said in ran.output) == (2, True)

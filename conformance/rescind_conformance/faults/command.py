@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import typer
 
 from rescind_conformance.command_end import end_on_first_signal, fail
 from rescind_conformance.faults.plan import KINDS, draw_plan
-from rescind_conformance.faults.run import Done, Run, Wanted
+from rescind_conformance.faults.run import NO_DISK, Done, Run, Wanted
 from rescind_conformance.process import SubjectUnavailable
 
 _PROGRESS_SECONDS: Final = 5.0
@@ -71,15 +72,19 @@ def faults_command(
         fail("this needs Linux: it finds processes that are left by its means")
     if faults is not None and minutes is not None:
         fail("give --faults or --minutes")
+    if episode is not None and (faults is not None or minutes is not None):
+        fail("give --episode alone, without --faults and --minutes: it plays that one")
+    if (unusable := _not_a_directory(output)) is not None:
+        fail(f"nothing can be kept in {output}: {unusable} is no directory to write to. Choose another --output")
     if episode is not None:
-        faults, jobs = 1, 1
+        jobs = 1
         for each in draw_plan(seed, episode, per_episode, kinds or ()).faults:
             typer.echo(str(each))
     wanted = Wanted(
         seed,
         None if minutes is not None else faults or _FAULTS,
         None if minutes is None else minutes * 60,
-        episode or 0,
+        episode,
         per_episode,
         jobs,
         kinds or (),
@@ -98,13 +103,19 @@ def faults_command(
     raise typer.Exit(1 if done.found else 0)
 
 
+def _not_a_directory(output: Path) -> Path | None:
+    """What keeps the folder from being made, which is made only when there is something for it."""
+    there = next(each for each in (output.absolute(), *output.absolute().parents) if each.exists())
+    return None if there.is_dir() and os.access(there, os.W_OK | os.X_OK) else there
+
+
 def _tell(done: Done, wanted: Wanted) -> None:
     for kind in KINDS:
         if done.kinds[kind.name]:
             typer.echo(f"{done.kinds[kind.name]:7,}  {kind.name:16} {kind.text}")
     typer.echo("; ".join(f"{count:,} {name}" for name, count in sorted(done.counts.items())))
     if not done.has_disk:
-        typer.echo("The disk was never full: this account may not mount one of its own. Run as root for that.")
+        typer.echo(f"The disk was never full: {NO_DISK}.")
     typer.echo(
         f"{done.faults:,} faults took effect, {done.in_time:,} of them at their very moment, in {done.episodes:,} "
         f"episodes and {done.seconds / 60:.1f} minutes (seed {wanted.seed}): "
@@ -122,8 +133,8 @@ class _Progress:
 
     def on_episode(self, done: Done) -> None:
         """An episode is over."""
-        for lines, kept in list(zip(done.found, done.kept, strict=True))[self._told :]:
-            self._tell(lines, kept)
+        for number, lines in done.found[self._told :]:
+            self._tell(number, lines)
         self._told = len(done.found)
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + _PROGRESS_SECONDS
@@ -131,12 +142,10 @@ class _Progress:
             text = f"{done.faults:,}{of} faults, {done.episodes:,} episodes, {len(done.found)} with findings"
             typer.echo(f"{text}, {done.seconds:.0f} s", err=True)
 
-    def _tell(self, lines: Sequence[str], kept: str) -> None:
+    def _tell(self, number: int, lines: Sequence[str]) -> None:
         for line in lines:
             typer.echo(line)
         kinds = "".join(f" --kind {kind}" for kind in self._wanted.kinds)
-        number = kept.rpartition("-")[2]
-        typer.echo(f"  traces and logs: {kept}")
         typer.echo(
             f"  again: rescind faults --seed {self._wanted.seed} --episode {number}"
             f" --per-episode {self._wanted.per_episode}{kinds}"

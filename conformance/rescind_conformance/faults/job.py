@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,24 +47,31 @@ def _play(order: Mapping[str, Any], nursery: Nursery, folder: Path) -> dict[str,
         return {"unavailable": str(unavailable)}
     except Exception:
         return {"unavailable": f"the harness failed in episode {order['episode']}:\n{traceback.format_exc()}"}
-    kept = ""
-    if report.problems:
-        (folder / REPORT).write_text("\n".join(told(report)) + "\n", encoding="utf-8")
+    lines = told(report) if report.problems else []
+    if lines:
         target = Path(order["output"]) / f"seed-{order['seed']}-episode-{order['episode']}"
-        shutil.rmtree(target, ignore_errors=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(folder, target)
-        kept = str(target)
+        lines.append(f"  traces and logs: {keep(folder, lines, target)}")
     shutil.rmtree(folder, ignore_errors=True)
     return {
         "episode": plan.episode,
         "kinds": [each.fault.kind.name for each in report.struck if each.took_effect],
         "in_time": sum(each.seen and each.took_effect for each in report.struck),
-        "told": told(report) if report.problems else [],
-        "kept": kept,
+        "told": lines,
         "counts": report.counts,
         "seconds": report.seconds,
     }
+
+
+def keep(folder: Path, lines: Sequence[str], target: Path) -> str:
+    """Keep what an episode has left; where, or why it could not be kept."""
+    try:
+        (folder / REPORT).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        shutil.rmtree(target, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder, target)
+    except OSError as error:
+        return f"not kept: {error}. Choose another --output"
+    return str(target)
 
 
 def told(report: Report) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rescind.frame_shapes import Decoder
-from rescind.messages import Message
+from rescind.messages import ClientDisconnect, DisconnectType, Message
 from rescind.trace import TraceEvent, TraceRecord
 from rescind_conformance.judge.records import SCHEDULER
 from rescind_conformance.judge.tapped import CLOSED, OPENED, TAP
@@ -51,6 +51,8 @@ class Links:
         """Called before a message passes: whose link, in which direction, which message."""
         self.open: set[str] = set()
         """The routing ids of the peers that are connected."""
+        self.told_to_leave: set[str] = set()
+        """The names of the processes that the scheduler has told to leave."""
         self._lines: dict[str, _Line] = {}
         self._decoder = Decoder()
         self._first_of_life = [0]
@@ -65,6 +67,10 @@ class Links:
         """No link any more."""
         self._relay.stop()
         self._thread.join()
+
+    def is_open(self, name: str) -> bool:
+        """Whether the process there is connected."""
+        return any(_process(each.encode()).partition(".")[0] == name for each in tuple(self.open))
 
     def run_soon(self, job: Callable[[], None]) -> None:
         """Have it done when what passes now has passed."""
@@ -134,7 +140,10 @@ class Links:
     def arrived(self, passage: Passage) -> Fate:
         """Implements `Watcher`."""
         name = _name(passage.peer)
-        self.on_message(name, passage.to_scheduler, self._read(passage)[0])
+        message = self._read(passage)[0]
+        if message == ClientDisconnect(DisconnectType.SHUTDOWN) and not passage.to_scheduler:
+            self.told_to_leave.add(_process(passage.peer.routing_id))
+        self.on_message(name, passage.to_scheduler, message)
         line = self._line(name)
         if line.severed:
             return Fate(copies=0)
@@ -185,5 +194,10 @@ _PASSES = Fate()
 
 def _name(peer: Peer) -> str:
     """The place of the process that a routing id names: that of `Client|c1.2|...` is `c1`."""
-    parts = peer.routing_id.split(b"|")
-    return parts[1].decode("ascii", "replace").partition(".")[0] if len(parts) == 3 else ""
+    return _process(peer.routing_id).partition(".")[0]
+
+
+def _process(routing_id: bytes) -> str:
+    """The name of the process: that of `Client|c1.2|...` is `c1.2`."""
+    parts = routing_id.split(b"|")
+    return parts[1].decode("ascii", "replace") if len(parts) == 3 else ""

@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from rescind_conformance.faults.plan import KINDS
 from rescind_conformance.process import SubjectUnavailable
 
 _END_SECONDS: Final = 30.0
+NO_DISK: Final = "this account may not mount one of its own. Run as root for that"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,8 @@ class Wanted:
     faults: int | None
     """So many that took effect; None: `seconds` say."""
     seconds: float | None
-    first: int
-    """The number of the first episode."""
+    only: int | None
+    """The number of the one episode that is played; None: they are counted from 0 on until it is enough."""
     per_episode: int
     jobs: int
     kinds: Sequence[str]
@@ -48,9 +50,8 @@ class Done:
     in_time: int = 0
     """Those of them whose moment came."""
     counts: Counter[str] = field(default_factory=Counter)
-    found: list[list[str]] = field(default_factory=list)
-    """Of each episode in which something was found, what."""
-    kept: list[str] = field(default_factory=list)
+    found: list[tuple[int, list[str]]] = field(default_factory=list)
+    """Episodes in which something was found: their number, and what."""
     seconds: float = 0.0
     has_disk: bool = True
 
@@ -66,7 +67,7 @@ class Run:
     def __init__(self, wanted: Wanted, on_episode: Callable[[Done], None]) -> None:
         self._wanted = wanted
         self._on_episode = on_episode
-        self._numbers = itertools.count(wanted.first)
+        self._numbers = itertools.count(wanted.only or 0)
         self.done = Done()
 
     def play(self) -> Done:
@@ -97,6 +98,8 @@ class Run:
             raise SubjectUnavailable(said["unavailable"])
         if "disk" in said:
             self.done.has_disk = self.done.has_disk and said["disk"]
+            if not said["disk"] and {kind.target for kind in KINDS if kind.name in self._wanted.kinds} == {"store"}:
+                raise SubjectUnavailable(f"no disk can be full: {NO_DISK}")
             return
         done = self.done
         done.episodes += 1
@@ -104,12 +107,13 @@ class Run:
         done.in_time += said["in_time"]
         done.counts.update(said["counts"])
         if said["told"]:
-            done.found.append(said["told"])
-            done.kept.append(said["kept"])
+            done.found.append((said["episode"], said["told"]))
         self._on_episode(done)
 
     def _enough(self) -> bool:
         wanted = self._wanted
+        if wanted.only is not None:
+            return self.done.episodes > 0
         if wanted.faults is not None:
             return self.done.faults >= wanted.faults
         return wanted.seconds is not None and self.done.seconds >= wanted.seconds

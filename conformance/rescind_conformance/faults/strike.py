@@ -142,7 +142,8 @@ class Striker:
             case "link":
                 places = self._system.places("client") + self._system.places("worker")
                 place = near if near in places else places[int(fault.pick * len(places))]
-                if self._disturb(fault, place):
+                was_open = self._system.links.is_open(place)
+                if self._disturb(fault, place) and was_open:
                     struck.where = self._system.members[place].name
             case "store":
                 # Who asks the nursery is one thread.

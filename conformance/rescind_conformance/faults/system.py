@@ -122,8 +122,9 @@ class System:
                 continue
             status = self._nursery.status(member.child)
             log = member.child.log.read_text(encoding="utf-8", errors="replace")
-            # A worker also leaves when it is told to, and no scheduler can start where the disk is full.
-            expected = {0} if member.leaving or member.role == "worker" else set()
+            # A worker also leaves when the scheduler tells it to (W4.2), but not otherwise (W5.4); and no scheduler can
+            # start where the disk is full.
+            expected = {0} if member.leaving or member.name in self.links.told_to_leave else set()
             expected |= {-signal.SIGKILL, -signal.SIGTERM} if member.leaving else set()
             expected |= {2} if _FULL in log else set()
             if status not in expected:

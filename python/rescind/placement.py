@@ -75,26 +75,29 @@ class Placement:
 def tasks_to_move(
     workers: Mapping[bytes, WorkerRecord], movable: Callable[[bytes], bool], leaving: Callable[[bytes], bool]
 ) -> list[bytes]:
-    """Task ids to take back from workers that have more than they take (W4.4), or because others stand idle (S7.1).
+    """Task ids to take back from busy workers because others stand idle (S7.1).
 
     Newest first, since the oldest most likely runs and would be refused; never more than the idle
     workers can take, never below a fair share, and only tasks for which `movable` is true. Tasks for
     which `leaving` is true are on their way already and count as moved.
     """
-    overfull = [worker for worker in workers.values() if worker.load > worker.queue_size]
     idle = [worker for worker in workers.values() if worker.load == 0 and worker.queue_size]
-    if not (overfull or idle):
+    if not idle:
         return []
     fair_share = -(-sum(worker.load for worker in workers.values()) // len(workers))  # rounded up
     moving = {worker.identity: sum(map(leaving, worker.tasks)) for worker in workers.values()}
     advice: list[bytes] = []
-    for worker in overfull:
-        surplus = worker.load - worker.queue_size - moving[worker.identity]
-        advice.extend(islice(filter(movable, reversed(worker.tasks)), max(0, surplus)))
-    if advice:
-        return advice  # those who stand idle are given these
     room = sum(min(fair_share, worker.queue_size) for worker in idle) - sum(moving.values())
     for worker in sorted(workers.values(), key=lambda worker: worker.load, reverse=True):
         surplus = min(worker.load - moving[worker.identity] - fair_share, room - len(advice))
         advice.extend(islice(filter(movable, reversed(worker.tasks)), max(0, surplus)))
     return advice
+
+
+def surplus_of(worker: WorkerRecord, movable: Callable[[bytes], bool], leaving: Callable[[bytes], bool]) -> list[bytes]:
+    """Task ids to take back from a worker that has more than it takes (W4.4); see `tasks_to_move`."""
+    surplus = worker.load - worker.queue_size
+    if surplus <= 0:
+        return []
+    surplus -= sum(map(leaving, worker.tasks))
+    return list(islice(filter(movable, reversed(worker.tasks)), max(0, surplus)))

@@ -8,7 +8,7 @@ serves real sockets, tests and explorers. What happens to a task is looked up in
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from rescind.messages import (
@@ -30,7 +30,7 @@ from rescind.messages import (
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
-from rescind.placement import Placement, WorkerRecord, tasks_to_move
+from rescind.placement import Placement, WorkerRecord, surplus_of, tasks_to_move
 from rescind.scheduler_events import (
     Closed,
     CloseExpired,
@@ -314,6 +314,9 @@ class SchedulerMachine(SchedulerTasks):
             self._workers[sender] = worker
         else:
             worker.queue_size = event.message.queue_size
+            if not self._closing:
+                # At once: a worker that drains gives back by its good-bye what it has left, which is a loss (S9.4).
+                self._take_back(surplus_of(worker, self._is_movable, self._is_leaving))
         self._placement.update(worker)
         self._dispatch()
         self._send(sender, WorkerHeartbeatEcho(self._settings.object_storage_address))
@@ -422,18 +425,19 @@ class SchedulerMachine(SchedulerTasks):
             self._lose_client(peer)
 
     def _on_rebalance_due(self) -> None:
-        if self._closing:
-            return
+        if not self._closing:
+            self._take_back(tasks_to_move(self._workers, self._is_movable, self._is_leaving))
 
-        def movable(task_id: bytes) -> bool:
-            task = self._tasks[task_id]
-            return task.state is TaskState.DISPATCHED and not task.stays  # S7.7
-
-        def leaving(task_id: bytes) -> bool:
-            return self._tasks[task_id].state is TaskState.REBALANCING
-
-        for task_id in tasks_to_move(self._workers, movable, leaving):
+    def _take_back(self, task_ids: Iterable[bytes]) -> None:
+        for task_id in task_ids:
             self._apply(self._tasks[task_id], TaskInput.REBALANCE)
+
+    def _is_movable(self, task_id: bytes) -> bool:
+        task = self._tasks[task_id]
+        return task.state is TaskState.DISPATCHED and not task.stays  # S7.7
+
+    def _is_leaving(self, task_id: bytes) -> bool:
+        return self._tasks[task_id].state is TaskState.REBALANCING
 
     def _on_drain_requested(self) -> None:
         if not (self._draining or self._closing):

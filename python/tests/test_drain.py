@@ -26,6 +26,7 @@ from rescind.messages import (
     TaskResultType,
     WorkerDisconnectNotification,
     WorkerHeartbeat,
+    WorkerHeartbeatEcho,
 )
 from rescind.scheduler import Scheduler
 from rescind.scheduler_machine import (
@@ -127,10 +128,10 @@ def test_what_a_draining_worker_has_queued_is_taken_back() -> None:
     for name in (b"T1", b"T2", b"T3"):
         system.dispatched(name)
     system.say(b"W1", WorkerHeartbeat(queue_size=0))
+    *asked, echo = system.heard(b"W1")
+    assert (asked, type(echo)) == ([TaskCancel(name) for name in (b"T3", b"T2", b"T1")], WorkerHeartbeatEcho)
     system.worker(b"W2")
     system.boxes.clear()
-    system.happen(RebalanceDue())
-    assert system.heard(b"W1") == [TaskCancel(name) for name in (b"T3", b"T2", b"T1")]
     system.say(b"W1", confirm(b"T3", CancelConfirmType.CANCELED))
     system.say(b"W1", confirm(b"T1", CancelConfirmType.CANCEL_FAILED))
     system.happen(RebalanceDue())

@@ -106,7 +106,8 @@ void Router::send(const Bytes& peer, const Bytes& frame) const {
 Dealer::Dealer(const std::string& endpoint, const Bytes& routing_id)
     : socket_(new_socket(ZMQ_DEALER)), endpoint_(endpoint) {
   if (zmq_setsockopt(socket_.get(), ZMQ_ROUTING_ID, routing_id.data(), routing_id.size()) != 0) raise("a routing id");
-  set(socket_.get(), ZMQ_RECONNECT_IVL, -1);
+  // Not before long after it was closed (T7). With -1, for never, ZeroMQ throws away what has come and was not received.
+  set(socket_.get(), ZMQ_RECONNECT_IVL, 1'000'000'000);
   const std::string address = "inproc://monitor-" + to_hex(random_bytes(16));
   if (zmq_socket_monitor(socket_.get(), address.c_str(), ZMQ_EVENT_ALL) != 0) raise("a monitor");
   monitor_ = new_socket(ZMQ_PAIR);

@@ -39,9 +39,10 @@ const RETRY_MS = 100;
 const ATTEMPT_MS = 2000;
 /**
  * ZeroMQ must not connect again by itself: it would give what waits to be sent, under the old routing id, to a scheduler
- * that was started anew (T7).
+ * that was started anew (T7). So not before long after the socket was closed. With -1, for never, ZeroMQ throws away what
+ * has come and was not received.
  */
-const NEVER = -1;
+const NEVER = 1_000_000_000;
 
 export class Connection {
   readonly routingId: string;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rescind.messages import CancelConfirmType, Task
+from rescind.messages import CancelConfirmType, Task, TaskCancel
 from rescind_conformance.case import Profile, case
 from rescind_conformance.cases.scheduler.dispatched import dispatched_task
 from rescind_conformance.cases.scheduler.losses import placed_again
@@ -79,8 +79,8 @@ def queue_size_set_to_zero(world: World) -> None:
 
 @case("S8.2", title="a worker that has more than it takes")
 def queue_size_below_load(world: World) -> None:
-    """A worker with three tasks lowers its queue size to one. None of them is cancelled, and it gets the one that waits
-    when all three have ended, not before.
+    """A worker with three tasks lowers its queue size to one. It may be asked to give some back (S7.1), and keeps all.
+    It gets the one that waits when the three have ended, not before.
     """
     owner, worker = world.client(), world.worker(queue_size=3)
     tasks = owner.submit_many(3)
@@ -88,6 +88,9 @@ def queue_size_below_load(world: World) -> None:
         world.dispatched(task)
     worker.announce(1)
     waiting = owner.submit()
+    world.fence([owner, worker])
+    back = [TaskCancel(task.id) for task in tasks]
+    worker.inbox[:] = [message for message in worker.inbox if message not in back]
     for task in tasks:
         worker.expect_nothing("S8.2")
         owner.expect(worker.finish(task), "S1.1")

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,15 @@ FAULTS = 25
 PATIENCE = 3.0
 MOST_EPISODES = 8
 HANG = 60.0
+
+
+def handles_of_processes() -> int:
+    """How many descriptors of this process stand for others."""
+    found = 0
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one for this very list
+            found += "pidfd" in str(each.readlink())
+    return found
 
 
 def environment(place: Path) -> dict[str, str]:
@@ -52,7 +61,9 @@ def episodes(place: Path, kinds: Sequence[str], spoil: str) -> Generator[Report,
         for number in range(MOST_EPISODES):
             folder = root / str(number)
             folder.mkdir()
-            yield play(replace(draw_plan(1, number, 8, kinds), patience=PATIENCE), nursery, folder)
+            report = play(replace(draw_plan(1, number, 8, kinds), patience=PATIENCE), nursery, folder)
+            assert handles_of_processes() == 0, "a run of some hundred episodes would have too many"
+            yield report
     finally:
         nursery.stop()
         assert not root.exists()

@@ -50,6 +50,7 @@ class System:
         self.lives: dict[str, int] = {}
         self.former: list[Member] = []
         """Those that have ended."""
+        self._below: list[Child] = []
         (folder / "bodies").mkdir()
         self.members: dict[str, Member] = {SCHEDULER: self._start_scheduler()}
         """By place: `s`, `w1`, `c1`..."""
@@ -97,11 +98,13 @@ class System:
         member = self.members[place]
         if member.child.ended():
             return []
-        return [
+        below = [
             Child(pid, name, member.child.log, member.child.clock)
             for pid, (_, each) in sorted(descendants(member.child.pid).items())
             if each == name
         ]
+        self._below += below
+        return below
 
     def places(self, role: str) -> list[str]:
         """Where such members are."""
@@ -137,8 +140,8 @@ class System:
         """End all that is left."""
         self._nursery.end_all()
         self.links.close()
-        for member in (*self.former, *self.members.values()):
-            member.child.forget()
+        for child in (*(member.child for member in (*self.former, *self.members.values())), *self._below):
+            child.forget()
 
     def _start_scheduler(self) -> Member:
         name = self._name(SCHEDULER)

@@ -33,16 +33,11 @@ export function timerMs(seconds: number): number {
 }
 
 const LINGER_MS = 1000;
-/** Between an attempt to connect that came to nothing and the next one. */
-const RETRY_MS = 100;
-/** After which an attempt that has told nothing is given up. */
-const ATTEMPT_MS = 2000;
 /**
- * ZeroMQ must not connect again by itself: it would give what waits to be sent, under the old routing id, to a scheduler
- * that was started anew (T7). So not before long after the socket was closed. With -1, for never, ZeroMQ throws away what
- * has come and was not received.
+ * Until ZeroMQ connects again by itself. After a drop the socket is closed at once, and is gone when it has lingered:
+ * ZeroMQ must not go on before that, under the same routing id (T4), nor with what waits to be sent (T7).
  */
-const NEVER = 1_000_000_000;
+const RECONNECT_MS = 2 * LINGER_MS;
 
 export class Connection {
   readonly routingId: string;
@@ -53,9 +48,6 @@ export class Connection {
   private readonly heartbeats: NodeJS.Timeout;
   private readonly silence: NodeJS.Timeout;
   private closed = false;
-  /** What is to be sent when the connection is made; undefined once it is. */
-  private waiting: Uint8Array[] | undefined = [];
-  private attempt: NodeJS.Timeout | undefined;
 
   constructor(
     endpoint: string,
@@ -70,7 +62,7 @@ export class Connection {
       sendHighWaterMark: 0, // T6
       receiveHighWaterMark: 0,
       linger: LINGER_MS,
-      reconnectInterval: NEVER,
+      reconnectInterval: RECONNECT_MS,
     });
     this.outbox = new Outbox(this.socket);
     try {
@@ -79,20 +71,13 @@ export class Connection {
       this.socket.close();
       throw new Error(`cannot connect to ${endpoint}; an endpoint is, say, tcp://127.0.0.1:6378`, { cause: error });
     }
+    let connected = false;
     this.socket.events.on("handshake", () => {
-      const waiting = this.waiting ?? [];
-      this.waiting = undefined;
-      clearTimeout(this.attempt);
-      for (const frame of waiting) this.outbox.send(frame);
+      connected = true;
     });
     this.socket.events.on("disconnect", () => {
-      if (this.waiting === undefined) this.lost();
-      else this.tryAgain(endpoint, RETRY_MS);
+      if (connected) this.lost();
     });
-    this.socket.events.on("close", () => {
-      if (this.waiting !== undefined) this.tryAgain(endpoint, RETRY_MS);
-    });
-    this.tryAgain(endpoint, ATTEMPT_MS);
     this.heartbeats = setInterval(() => listener.heartbeatDue(), timerMs(timing.heartbeatInterval));
     this.silence = setTimeout(() => this.lost(), timerMs(timing.schedulerTimeout));
     void this.receiveAll();
@@ -100,9 +85,7 @@ export class Connection {
 
   /** Sends in the order of the calls (T3). Does not wait: the queue has no bound. */
   send(message: Message): void {
-    if (this.closed) return;
-    if (this.waiting !== undefined) this.waiting.push(write(message));
-    else this.outbox.send(write(message));
+    if (!this.closed) this.outbox.send(write(message));
   }
 
   /** Sends what is still to be sent, in the background, and hears nothing more. */
@@ -111,26 +94,11 @@ export class Connection {
     this.closed = true;
     clearInterval(this.heartbeats);
     clearTimeout(this.silence);
-    clearTimeout(this.attempt);
     const late = setTimeout(() => this.socket.close(), LINGER_MS);
     void this.outbox.drained().then(() => {
       clearTimeout(late);
       this.socket.close();
     });
-  }
-
-  private tryAgain(endpoint: string, milliseconds: number): void {
-    clearTimeout(this.attempt);
-    if (this.closed) return;
-    this.attempt = setTimeout(() => {
-      try {
-        this.socket.disconnect(endpoint);
-      } catch {
-        // ZeroMQ has forgotten it by itself.
-      }
-      this.socket.connect(endpoint);
-      this.tryAgain(endpoint, ATTEMPT_MS);
-    }, milliseconds);
   }
 
   private lost(): void {

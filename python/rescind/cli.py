@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -349,8 +350,12 @@ def top(
     """
     from rescind.top import watch
 
-    with _clear_errors(), suppress(KeyboardInterrupt, BrokenPipeError):  # `rescind top --json | head`
-        watch(address, interval, once=once, as_json=as_json)
+    with _clear_errors(), suppress(KeyboardInterrupt):
+        try:
+            watch(address, interval, once=once, as_json=as_json)
+            sys.stdout.flush()
+        except BrokenPipeError:  # `rescind top --json | head`; what Python has kept for it must go somewhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.command()

@@ -268,6 +268,6 @@ class Handshakes:
                 if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL or self._silent >= _TRIES:
                     return (
                         f"it ends each handshake: is {self._keys.scheduler.decode()}, in scheduler.key, "
-                        "the public key of this very scheduler?"
+                        "the public key of this very scheduler, and does it use keys (--curve)?"
                     )
         return None

@@ -268,7 +268,7 @@ def test_a_client_with_keys_is_told_that_the_scheduler_has_none(keys: Path) -> N
     thread = threading.Thread(target=plain.run)
     thread.start()
     try:
-        with pytest.raises(ConnectionError, match="does not use keys|does it use keys"):
+        with pytest.raises(ConnectionError, match=r"does not use keys|does it use keys"):
             Client(plain.endpoint, curve=keys / "clients/alice", connect_timeout=300.0)
     finally:
         plain.stop()

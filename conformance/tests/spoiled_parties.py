@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rescind import worker_pool, worker_process
+import time
+from types import SimpleNamespace
+
+from rescind import scheduler, worker_pool, worker_process
 from rescind.client_table import CancelOutcome
 from rescind.future import ScalerFuture
 from rescind.messages import Message, TaskCancel, TaskCancelConfirm, WorkerDisconnectNotification
@@ -96,3 +99,9 @@ _AGAIN: set[bytes] = set()
 def gives_up() -> None:
     """The worker, W5.4: it ends, as if it had been told to, when it has lost its scheduler."""
     Worker._pause_until = lambda self, moment: False  # type: ignore[method-assign]
+
+
+def trusts_the_wall_clock() -> None:
+    """The scheduler: it counts its time-outs by a clock that others set."""
+    wall = SimpleNamespace(time=lambda: time.time(), monotonic=lambda: time.time())  # noqa: PLW0108 - replaced later
+    setattr(scheduler, "time", wall)  # noqa: B010 - it is a module there

@@ -9,20 +9,26 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Sequence
+import threading
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import psutil
 import pytest
 from typer.testing import CliRunner
 
 from rescind.cli import whole_app
+from rescind.messages import Message, TaskCancel
 from rescind_conformance.faults.episode import Report, play
 from rescind_conformance.faults.job import keep
 from rescind_conformance.faults.nursery import Nursery
-from rescind_conformance.faults.plan import KINDS, draw_plan
+from rescind_conformance.faults.plan import KINDS, Fault, Moment, draw_plan
+from rescind_conformance.faults.strike import Striker
+from rescind_conformance.faults.system import System
 from rescind_conformance.faults.verdict import judge_clients
 
 FAULTS = 25
@@ -76,6 +82,7 @@ def episodes(place: Path, kinds: Sequence[str], spoil: str) -> Generator[Report,
         ("leaves_processes", ["storm"], "processes are left"),
         ("settles_what_was_lost", ["cut"], "never returned"),
         ("runs_twice", ["storm"], r"W1\.1"),
+        ("trusts_the_wall_clock", ["clock"], "that nothing had befallen"),
         ("gives_up", ["cut"], "ended with status 0"),
     ],
 )
@@ -170,6 +177,36 @@ def test_only_a_scheduler_that_shuts_down_cancels_what_nobody_asked_for(shut_dow
     found = judge_clients(tmp_path, [], {}, shut_down=shut_down)
     asked = "c1.1: c1.1-1 was cancelled (CONFIRMED), and nobody had asked for it"
     assert found == ([] if shut_down else [asked])
+
+
+class LinksThatWait:
+    """A message passes when somebody waits for it; what is to be done once it has passed is done at the next wait."""
+
+    def __init__(self) -> None:
+        self.on_message: Callable[[str, bool, Message | None], None] = lambda name, to_scheduler, message: None
+        self.soon: list[Callable[[], None]] = []
+        self.run_soon = self.soon.append
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """In place of `Event.wait`."""
+        if self.soon:
+            self.soon.pop()()
+        else:
+            self.on_message("c1", True, TaskCancel(b"a"))
+        return event.is_set()
+
+
+def test_a_fault_that_is_late_is_done_before_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the last one strikes a client that has been told to finish, and is not started again."""
+    links = LinksThatWait()
+    monkeypatch.setattr(threading.Event, "wait", lambda event, seconds: links.wait(event, seconds))  # noqa: PLW0108 - a function becomes a method
+    striker = Striker(cast("System", SimpleNamespace(links=links, members={})), cast("Nursery", None))
+    done: list[Fault] = []
+    monkeypatch.setattr(striker, "_do", lambda fault, struck, near: done.append(fault))
+    moment = Moment("as a client asks to cancel", TaskCancel, "client", True)
+    fault = replace(draw_plan(1, 0, 1, ["kill-client"]).faults[0], moment=moment, late=True)
+    striker.strike(fault)
+    assert done == [fault]
 
 
 def test_an_episode_leaves_no_handle_of_a_process(tmp_path: Path) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +13,7 @@ from rescind_conformance.faults.nursery import Nursery
 from rescind_conformance.faults.plan import Plan
 from rescind_conformance.faults.strike import Striker, Struck
 from rescind_conformance.faults.system import PROCESSES, SCHEDULER, System
-from rescind_conformance.faults.verdict import judge_clients, judge_traces
+from rescind_conformance.faults.verdict import judge_clients, judge_losses, judge_traces, read_journal
 
 _POLL: Final = 0.01
 _SLOWER: Final = 15.0
@@ -59,6 +58,8 @@ def play(plan: Plan, nursery: Nursery, folder: Path) -> Report:
     # Its word to the workers need not have passed a link: there may have been no worker.
     shut_down = any(one.took_effect and one.fault.kind.name == "leave-scheduler" for one in report.struck)
     report.problems += judge_clients(folder, system.links.lives, report.counts, shut_down=shut_down)
+    befell = [(one.fault.kind.name, one.where) for one in report.struck if one.took_effect]
+    report.problems += judge_losses(folder, befell, report.counts)
     if not report.problems:
         report.problems += judge_traces(system.links.lives, report.counts)
     report.seconds = time.monotonic() - began
@@ -116,15 +117,6 @@ def _await_word(system: System, place: str, word: str, seconds: float) -> dict[s
 
     _wait(look, seconds)
     return found[0] if found else None
-
-
-def read_journal(path: Path) -> Sequence[dict[str, Any]]:
-    """What a client has written."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _wait(happened: Callable[[], bool], seconds: float) -> bool:

@@ -17,6 +17,7 @@ from rescind_conformance.faults.system import System
 
 _PATIENCE: Final = 0.12
 """Seconds for which the moment of a fault is waited for; then it strikes all the same."""
+_HANG: Final = 60.0
 _YEAR: Final = 365 * 86400.0
 
 
@@ -51,6 +52,7 @@ class _Armed:
     fault: Fault
     struck: Struck
     done: threading.Event = field(default_factory=threading.Event)
+    """The links' thread has done it: nothing of it is still to come."""
 
 
 class Striker:
@@ -78,9 +80,10 @@ class Striker:
             self._pause(fault.strength * 0.05)
         with self._lock:
             self._armed = None
-            came = armed.done.is_set()
-        if not came:
+        if not armed.struck.seen:
             self._do(armed.fault, armed.struck, "")
+        elif not armed.done.wait(_HANG):
+            raise RuntimeError(f"the links have not done this in {_HANG:g} s: {fault}")
         self.look_after()
 
     def look_after(self) -> bool:
@@ -108,7 +111,7 @@ class Striker:
             return
         with self._lock:
             armed = self._armed
-            if armed is None or armed.done.is_set():
+            if armed is None or armed.struck.seen:
                 return
             moment = armed.fault.moment
             role = "client" if place.startswith("c") else "worker"
@@ -117,11 +120,16 @@ class Striker:
             ):
                 return
             armed.struck.seen = True
+        if armed.fault.late:
+            self._system.links.run_soon(lambda: self._do_armed(armed, place))
+        else:
+            self._do_armed(armed, place)
+
+    def _do_armed(self, armed: _Armed, place: str) -> None:
+        try:
+            self._do(armed.fault, armed.struck, place)
+        finally:
             armed.done.set()
-            if armed.fault.late:
-                self._system.links.run_soon(lambda: self._do(armed.fault, armed.struck, place))
-            else:
-                self._do(armed.fault, armed.struck, place)
 
     def _do(self, fault: Fault, struck: Struck, near: str) -> None:
         """`near`: the place of the peer whose message it is the moment of."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rescind.client_table import CancelOutcome
 from rescind.messages import CancelConfirmType, Task, TaskCancelConfirm
 from rescind.trace import TraceEvent, TraceRecord
 from rescind_conformance.faults.bodies import value_of
@@ -15,6 +16,17 @@ from rescind_conformance.judge.records import SCHEDULER
 from rescind_conformance.judge.tapped import TappedCheck
 
 Record = TraceRecord | TraceEvent
+_HARMLESS = ("clock", "storm")
+"""Kinds of faults by which nobody is lost."""
+
+
+def read_journal(path: Path) -> Sequence[dict[str, Any]]:
+    """What a client has written: each line that it has written whole."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def judge_traces(lives: Sequence[Sequence[Record]], counts: dict[str, int]) -> list[str]:
@@ -44,10 +56,29 @@ def judge_clients(
     facts = _Facts(lives, shut_down)
     problems: list[str] = []
     for path in sorted(folder.glob("*.journal")):
-        lines = [
-            json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1:] == "\n"
-        ]
+        lines = read_journal(path)
         problems += [f"{path.stem}: {text}" for text in _judge_client(lines, folder / "bodies", facts, counts)]
+    return problems
+
+
+def judge_losses(folder: Path, befell: Collection[tuple[str, str]], counts: dict[str, int]) -> list[str]:
+    """Which clients were lost that only clocks befell: no time-out hangs on a wall clock.
+
+    `befell`: what took effect, the name of each kind with that of whom it befell.
+    """
+    disturbed = {where for kind, where in befell if kind not in _HARMLESS}
+    if any(where.startswith("s.") for where in disturbed):  # the scheduler: each client may have been lost with it
+        return []
+    problems = []
+    for path in sorted(folder.glob("*.journal")):
+        if path.stem in disturbed:
+            continue
+        counts["clients left alone but for clocks"] = counts.get("clients left alone but for clocks", 0) + 1
+        lost = sum(line.get("why") == CancelOutcome.DISCONNECTED.name for line in read_journal(path))
+        if lost:
+            problems.append(
+                f"{path.stem}: {lost} futures ended with a connection that nothing had befallen (S9.1, C10.2)"
+            )
     return problems
 
 

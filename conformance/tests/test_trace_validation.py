@@ -520,6 +520,24 @@ def test_from_outside_a_fence_shows_what_did_not_come() -> None:
 
 
 @needs_tlc
+def test_only_of_a_worker_that_has_too_many_is_a_task_taken_back_where_nothing_is_balanced() -> None:
+    def asked(queue_size: int) -> Run:
+        lowered = [
+            came("b", WorkerHeartbeat(queue_size=queue_size)),
+            went("b", TaskCancel(T)),
+            went("b", WorkerHeartbeatEcho()),
+        ]
+        run = own_run(f"takes {queue_size}", [*LIFE[:4], *lowered])
+        assert run is not None
+        return dataclasses.replace(run, moves=False)
+
+    has_too_many, has_not = validate([asked(0), asked(1)])
+    assert has_too_many.explained
+    assert has_not.rejection is not None
+    assert has_not.rejection.step.said == ("TaskCancel", "t1", "cancel")
+
+
+@needs_tlc
 def test_what_a_fenced_peer_did_not_get_was_not_sent() -> None:
     """The worker's first echo may be older than the Task; but not the one that it asks for when the client has its."""
     fence = [came("a", ClientHeartbeat()), went("a", ClientHeartbeatEcho())]

@@ -19,7 +19,7 @@ CONSTANTS Runs,             \* a sequence of records with these fields:
                             \*   clients, workers, tasks: their names
                             \*   losses: the values that MaxLosses may have
                             \*   limited: whether a client's tasks, and peers, are limited (S11.5)
-                            \*   moves: whether tasks may be moved (S7.1)
+                            \*   moves: whether tasks may be moved (S7.1) from any worker
                             \*   outside: how it was seen
                             \*   lanes: each [open |-> whether more may have been sent than was seen, records]
                             \*   into: for each peer, the lane that says what it was sent
@@ -154,7 +154,12 @@ Happen(lane) ==
        IN  \E reaction \in OnEvent(record[3], record[4]) : Step(reaction, Past(lane), record[4][1])
 
 Place(t, w) == Model!MayDispatch(s, t, w) /\ Step(Model!Dispatch(s, t, w), done, "dispatch")
-Move(t) == This.moves /\ s.mode \in {"open", "closing"} /\ Model!Rebalance(s, t).out # <<>> /\ Step(Model!Rebalance(s, t), done, "rebalance")
+\* A worker that takes fewer tasks from now on may be asked for those that it has, also where nothing is balanced (S7.1).
+HasTooMany(w) == Cardinality(Model!HeldBy(s, w)) > s.size[w]
+Move(t) ==
+    /\ s.mode \in {"open", "closing"} /\ Model!Rebalance(s, t).out # <<>>
+    /\ This.moves \/ HasTooMany(s.task[t].holder)
+    /\ Step(Model!Rebalance(s, t), done, "rebalance")
 SendEcho(p) == p \in s.owed /\ Model!EchoIsDue(s) /\ Step(Model!Echo(s, p), done, "echo")
 
 \* What it decides by itself is what was recorded next,

@@ -18,8 +18,6 @@ from rescind_conformance.warm_start import Forked
 from rescind_conformance.world import World
 
 _MOVES = (Profile.REBALANCING, Profile.RESTLESS)
-_TAKES_BACK = ("capacity.queue-size-below-load",)
-"""Where a scheduler may take tasks back even if it never balances: a worker has more than it takes (S7.1)."""
 _MOST_SECONDS_TO_END = 5.0
 """A scheduler that has not ended in order by then is killed."""
 _SECONDS_BETWEEN_SIGNALS = 0.05
@@ -73,7 +71,7 @@ def _recorded(case: Case, result: CaseResult, subject: str, own: bool) -> Record
     if run.has_graphs:
         return RecordedCase(result, None, "graphs, which the model leaves out")
     run.limited = case.profile in (Profile.LIMITED, Profile.LIMITED_BYTES)
-    run.moves = case.profile in _MOVES or case.name in _TAKES_BACK
+    run.moves = case.profile in _MOVES
     if subject != ReferenceScheduler.name:
         run.allow_any_limit_of_losses()
     return RecordedCase(result, run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 
 from rescind.messages import Message, Task, TaskCancelConfirm, TaskLog, TaskResult
 from rescind_conformance.case import TIMEOUT, Profile, case
@@ -289,10 +290,9 @@ def last_loss_in_move(world: World) -> None:
             world.check("S9.3", True, "failedWorkerDied is told", "it was")
 
 
-@case("S9.4", title="a task that is lost with each of its workers")
-def deadly_task(world: World) -> None:
-    """Each worker that gets the task says good-bye at once. When ten of them have gone the owner has been told
-    failedWorkerDied; and then the task goes to nobody, whoever comes.
+def lost_with_each(world: World, lose: Callable[[FakeWorker], None]) -> None:
+    """Each worker that gets the task is lost. When ten are the owner has been told failedWorkerDied; and then the task
+    goes to nobody, whoever comes.
     """
     owner = world.client()
     task = owner.submit()
@@ -300,13 +300,25 @@ def deadly_task(world: World) -> None:
         world.worker(queue_size=1)
         if dispatched_or_died(world, task):
             break
-        world.dispatched(task, "S9.3").leave(fence=False)
+        lose(world.dispatched(task, "S9.3"))
     else:
         world.worker(queue_size=1)
         dispatched_or_died(world, task)
     expected, happened = f"{owner.name} gets TaskResult failedWorkerDied", f"it was placed after {LOSSES} losses"
     if world.check("S9.4", worker_died(owner, task), expected, happened):
         world.worker().expect_nothing("S1.2", about=task)
+
+
+@case("S9.4", title="a task whose workers all say good-bye")
+def deadly_task(world: World) -> None:
+    """Each worker that gets the task leaves in order, at once. After ten of them at most failedWorkerDied is told."""
+    lost_with_each(world, lambda holder: holder.leave(fence=False))
+
+
+@case("S9.4", title="a task whose workers all fall silent", profile=Profile.SHORT_TIMEOUTS)
+def deadly_task_in_silence(world: World) -> None:
+    """Each worker that gets the task is killed. After ten of them at most failedWorkerDied is told."""
+    lost_with_each(world, lambda holder: holder.cut())
 
 
 # --- one step

@@ -414,7 +414,7 @@ class ScalerFuture(concurrent.futures.Future[T]):
             return None, cause or RemoteError(f"{task} failed; {what}", "")
         failure: Exception
         if self._result_type == TaskResultType.FAILED_WORKER_DIED:
-            failure = WorkerDied(f"what ran {task} died")
+            failure = WorkerDied(f"what ran {task} died, or it was lost with too many workers")
         else:
             failure = RemoteError(f"{task} ended with the unknown result type {int(self._result_type)}", "")
         failure.__cause__ = cause

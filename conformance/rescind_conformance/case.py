@@ -18,6 +18,8 @@ LIMIT = 5
 """Tasks that a client may hold, clients and workers that there may be in `Profile.LIMITED`."""
 LIMIT_BYTES = 1 << 20
 """Bytes that a client's tasks may take in `Profile.LIMITED_BYTES`: as few as a scheduler may allow (section 10)."""
+LIMIT_PLACES = 1000
+"""Tasks that a worker may have in `Profile.LIMITED_PLACES`: as few as a scheduler may allow (section 10)."""
 LIMIT_QUEUE = 20
 """Messages that may wait to be sent to a peer in `Profile.LIMITED_QUEUES`."""
 TIMEOUT = 1.0
@@ -43,6 +45,8 @@ class Profile(StrEnum):
     """As the default, and each client may hold `LIMIT` tasks; as many clients, and workers, may be there."""
     LIMITED_BYTES = "limited bytes"
     """As the default, and each client's tasks may take `LIMIT_BYTES`."""
+    LIMITED_PLACES = "limited places"
+    """As the default, and each worker may have `LIMIT_PLACES` tasks, whatever its queueSize."""
     LIMITED_QUEUES = "limited queues"
     """As the default, and `LIMIT_QUEUE` messages may wait to be sent to a peer."""
 

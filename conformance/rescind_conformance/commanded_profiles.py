@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from rescind_conformance.case import LIMIT, LIMIT_BYTES, LIMIT_QUEUE, TIMEOUT, Profile
+from rescind_conformance.case import LIMIT, LIMIT_BYTES, LIMIT_PLACES, LIMIT_QUEUE, TIMEOUT, Profile
 from rescind_conformance.commanded import CommandedScheduler
 from rescind_conformance.subjects import StartedScheduler
 
@@ -22,6 +22,7 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "max_tasks_per_client": _UNLIMITED,
     "max_peers": _UNLIMITED,
     "max_bytes_per_client": _MANY_BYTES,
+    "max_tasks_per_worker": _UNLIMITED,
     "max_queue": _UNLIMITED,
 }
 """What a command line may leave open besides the endpoint, in braces, and what stands there in the default profile.
@@ -37,6 +38,7 @@ _PROFILES: Final[Mapping[Profile, Mapping[str, str]]] = {
     Profile.PROTECTED: {"accept_shutdown": "false"},
     Profile.LIMITED: {"max_tasks_per_client": str(LIMIT), "max_peers": str(LIMIT)},
     Profile.LIMITED_BYTES: {"max_bytes_per_client": str(LIMIT_BYTES)},
+    Profile.LIMITED_PLACES: {"max_tasks_per_worker": str(LIMIT_PLACES)},
     Profile.LIMITED_QUEUES: {"max_queue": str(LIMIT_QUEUE)},
 }
 """What a case of each profile needs; its absence in the command line makes the case unsupported."""

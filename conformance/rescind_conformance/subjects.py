@@ -26,7 +26,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from rescind.curve import HANDSHAKE_FAILURES, Handshakes, KeysUnusable, PeerKeys, Role, read_peer_keys
-from rescind_conformance.case import LIMIT, LIMIT_BYTES, LIMIT_QUEUE, SHORT_PROFILES, TIMEOUT, Profile
+from rescind_conformance.case import LIMIT, LIMIT_BYTES, LIMIT_PLACES, LIMIT_QUEUE, SHORT_PROFILES, TIMEOUT, Profile
 from rescind_conformance.findings import Conversation, Findings
 from rescind_conformance.process import Process, SubjectUnavailable
 from rescind_conformance.warm_start import Forked, WarmStart
@@ -315,6 +315,7 @@ class ReferenceScheduler(SchedulerSubject):
             *(["--max-tasks-per-client", str(LIMIT)] if profile is Profile.LIMITED else []),
             *(["--max-peers", str(LIMIT)] if profile is Profile.LIMITED else []),
             *(["--max-bytes-per-client", str(LIMIT_BYTES)] if profile is Profile.LIMITED_BYTES else []),
+            *(["--max-tasks-per-worker", str(LIMIT_PLACES)] if profile is Profile.LIMITED_PLACES else []),
             *(["--max-queue", str(LIMIT_QUEUE)] if profile is Profile.LIMITED_QUEUES else []),
             *(["--trace", str(directory / TRACE)] if self._trace else []),
         ]
@@ -343,6 +344,7 @@ class OpengrisScaler(SchedulerSubject):
     missing_options: Mapping[Profile, str] = {
         Profile.LIMITED: "it has no option that limits tasks or peers",
         Profile.LIMITED_BYTES: "it has no option that limits bytes",
+        Profile.LIMITED_PLACES: "it has no option that limits the tasks of a worker",
         Profile.LIMITED_QUEUES: "it has no option that limits queues",
     }
 

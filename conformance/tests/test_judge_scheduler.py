@@ -22,8 +22,11 @@ from judge_walks import Pick, words
 from rescind import scheduler_machine as scheduler
 from rescind.messages import (
     ClientDisconnect,
+    ClientHeartbeat,
+    ClientHeartbeatEcho,
     DisconnectType,
     Message,
+    Task,
     TaskCancel,
     TaskResult,
     TaskResultType,
@@ -290,6 +293,21 @@ def test_what_is_forgotten_may_be_remembered() -> None:
     for record in heartbeat("W0", ClientDisconnect(DisconnectType.DISCONNECT)):
         assert judge.read(record) == []
     assert judge.rest() == []
+
+
+@pytest.mark.parametrize(("given", "broken"), [(999, ["S9.9"]), (1000, [])])
+def test_whether_a_worker_is_given_more_than_a_thousand_tasks_is_free(given: int, broken: list[str]) -> None:
+    judge = SchedulerJudge()
+    beat, echo = WorkerHeartbeat(queue_size=5000), WorkerHeartbeatEcho()
+    read = [MessageRecord(SCHEDULER, "W", SCHEDULER, beat), MessageRecord(SCHEDULER, SCHEDULER, "W", echo)]
+    for number in range(given + 1):
+        task = Task(b"%d" % number)
+        read.append(MessageRecord(SCHEDULER, "C", SCHEDULER, task))
+        if number < given:
+            read.append(MessageRecord(SCHEDULER, SCHEDULER, "W", task))
+    read.append(MessageRecord(SCHEDULER, "C", SCHEDULER, ClientHeartbeat()))
+    read.append(MessageRecord(SCHEDULER, SCHEDULER, "C", ClientHeartbeatEcho()))
+    assert [violation.requirement for record in read for violation in judge.read(record)] == broken
 
 
 def test_all_faults_are_about_something() -> None:

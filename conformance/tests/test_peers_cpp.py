@@ -48,6 +48,7 @@ SCHEDULER_OPTIONS = " ".join(
     for name in (
         *("worker_timeout", "client_timeout", "rebalance_interval"),
         *("accept_shutdown", "max_tasks_per_client", "max_peers", "max_bytes_per_client"),
+        "max_tasks_per_worker",
     )
 )
 """What `rescind conformance scheduler --command` sets for each case."""

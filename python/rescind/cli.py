@@ -114,6 +114,9 @@ def scheduler(
     max_bytes_per_client: Annotated[
         int, typer.Option(min=1, help="Bytes of the messages of those tasks; what is beyond is refused.")
     ] = 1 << 30,
+    max_tasks_per_worker: Annotated[
+        int, typer.Option(min=1, help="Tasks that a worker may have at once, also if it says that it takes more.")
+    ] = 10_000,
     max_nodes_per_graph: Annotated[
         int, typer.Option(min=1, help="Tasks in one graph; a graph with more is refused.")
     ] = 10_000,
@@ -187,6 +190,7 @@ def scheduler(
         max_attempts=max_attempts,
         max_tasks_per_client=max_tasks_per_client,
         max_bytes_per_client=max_bytes_per_client,
+        max_tasks_per_worker=max_tasks_per_worker,
         max_nodes_per_graph=max_nodes_per_graph,
         max_peers=max_peers,
         accept_shutdown=accept_shutdown,

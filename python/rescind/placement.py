@@ -17,6 +17,7 @@ class WorkerRecord:
 
     identity: bytes
     queue_size: int
+    """Of its last heartbeat; at most what a worker may have."""
     last_seen: float
     tasks: dict[bytes, None] = field(default_factory=dict)
     bucket: int | None = None

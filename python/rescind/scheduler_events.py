@@ -19,6 +19,8 @@ class SchedulerSettings:
     """A GraphTask is handled in one step, in which nobody else is served: so many tasks take about 0.2 seconds."""
     max_bytes_per_client: int = 1 << 30
     """Of the frames of the tasks that are held for it; a graph weighs what its nodes would."""
+    max_tasks_per_worker: int = 10_000
+    """Whatever its queueSize: what is assigned to it when its owner leaves counts for nobody else (S9.7)."""
     max_peers: int = 10_000
     remembered_lost_peers: int = 4096
     """How many lost peers' routing ids are still refused (S9.6, S9.8)."""

@@ -302,6 +302,7 @@ class SchedulerMachine(SchedulerTasks):
             self._drop(event, "wrong role")
             return
         worker = self._workers.get(sender)
+        places = min(event.message.queue_size, self._settings.max_tasks_per_worker)  # S11.5
         if worker is None:
             if self._closing:
                 self._send(sender, ClientDisconnect(DisconnectType.SHUTDOWN))
@@ -310,10 +311,10 @@ class SchedulerMachine(SchedulerTasks):
                 self._send(sender, ClientDisconnect(DisconnectType.DISCONNECT))  # S11.5
                 self._drop(event, "too many workers")
                 return
-            worker = WorkerRecord(sender, event.message.queue_size, event.now)
+            worker = WorkerRecord(sender, places, event.now)
             self._workers[sender] = worker
         else:
-            worker.queue_size = event.message.queue_size
+            worker.queue_size = places
             if not self._closing:
                 # At once: a worker that drains gives back by its good-bye what it has left, which is a loss (S9.4).
                 self._take_back(surplus_of(worker, self._is_movable, self._is_leaving))

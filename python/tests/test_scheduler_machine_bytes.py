@@ -75,6 +75,21 @@ def test_what_nobody_asks_for_any_more_takes_no_room() -> None:
     assert system.machine._tasks[b"T1"].frame == b""
 
 
+def test_tasks_that_a_worker_never_answers_for_take_its_places_and_no_more() -> None:
+    system = System(SchedulerSettings(max_tasks_per_worker=3))
+    system.worker(queue_size=2**32 - 1)
+    for client in (b"C1", b"C2", b"C3"):
+        for number in range(2):
+            system.say(client, Task(b"%s-%d" % (client, number)))
+        system.say(client, ClientDisconnect())
+    assert system.machine.counts == {"tasks": 3, "clients": 0, "workers": 1, "abandoned": 3}
+    system.say(b"C4", Task(b"T"))
+    system.worker(queue_size=2**32 - 1)
+    system.heard(b"W1")
+    system.say(b"W1", TaskCancelConfirm(b"C1-0", CANCELED))
+    assert system.heard(b"W1") == [Task(b"T")]
+
+
 def test_a_node_whose_task_could_not_be_sent_is_refused() -> None:
     system = System()
     heavy = needs(b"B", *[b"A"] * 65_000)

@@ -79,6 +79,10 @@ def test_the_defaults_are_those_that_the_spec_gives() -> None:
     assert f"| client time-out (scheduler) | {settings.client_timeout:.0f} s |" in SPEC
     assert f"(the reference: {settings.max_attempts})" in SPEC
     assert f"| tasks held for each client | - | {settings.max_tasks_per_client:,} |" in SPEC
+    assert (
+        f"| tasks assigned to each worker, whatever its `queueSize` | 1,000 | {settings.max_tasks_per_worker:,} |"
+        in SPEC
+    )
     assert f"| nodes of a graph | - | {settings.max_nodes_per_graph:,} |" in SPEC
     assert f"| peers of each role | - | {settings.max_peers:,} |" in SPEC
     assert f"| lost peers' ids remembered | 1000 | {settings.remembered_lost_peers} |" in SPEC

@@ -56,6 +56,7 @@ class Reference(SchedulerSubject):
             *(sys.executable, "-m", "rescind", "scheduler", "--endpoint", _ENDPOINT),
             *("--run-directory", str(directory), "--rebalance-interval", "0"),
             *("--worker-timeout", _LONG, "--client-timeout", _LONG, "--max-tasks-per-client", "10000000"),
+            *("--max-tasks-per-worker", "10000000"),
             *options,
         ]
 

@@ -19,7 +19,8 @@ do not show:
 - S11.1: why a scheduler acts wrongly. What a peer must not bring about has requirements of its own: S1.3, S1.4, S2.2,
   S8.1, S8.4, S11.3, S11.4. What else is done to another's task or to a worker, or not done for anybody any more, breaks
   this one if what came just before is of a peer that it does not concern, and has to be dropped whoever sends it.
-- S11.5: that there are limits, and what they are: Tasks and peers may be refused for one. What is said to a peer beyond
+- S11.5: that there are limits, and what they are: Tasks and peers may be refused for one, and a worker that has a
+  thousand tasks need not be given more. What is said to a peer beyond
   one is judged: its heartbeat is answered with `disconnect`, and the Tasks before that heartbeat are refused before.
 - M1, M3: counts and logs. What must be dropped is judged by what it must not cause.
 """

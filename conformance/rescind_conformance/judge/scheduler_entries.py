@@ -17,6 +17,9 @@ from rescind_conformance.judge.scheduler_dues import Effect
 
 T = TypeVar("T")
 
+_LEAST_PLACES = 1000
+"""So many tasks each worker may have that takes them; more is the scheduler's choice (S11.5, section 10)."""
+
 
 def _named(default: T = "") -> T:  # type: ignore[assignment]
     """What only decides how a violation is named."""
@@ -72,7 +75,7 @@ class PeerBook:
     @property
     def room(self) -> int:
         """How many more tasks it can be given for certain, if it is registered."""
-        return max(0, self.queue_size - self.load - self.doubts) if self.serves else 0
+        return max(0, min(self.queue_size, _LEAST_PLACES) - self.load - self.doubts) if self.serves else 0
 
 
 @dataclass(slots=True)

@@ -143,7 +143,7 @@ void Machine::on_worker_heartbeat(const Bytes& worker, const WorkerHeartbeat& me
       return send(worker, ClientDisconnect{DisconnectType::disconnect});
     workers_[worker].heard = now;
   }
-  workers_[worker].queue_size = message.queueSize;
+  workers_[worker].queue_size = std::min(message.queueSize, options_.most_tasks_of_worker);  // S11.5
   place();  // the echo comes after what the heartbeat brings, too
   send(worker, WorkerHeartbeatEcho{options_.storage});
 }
@@ -203,6 +203,7 @@ void Machine::act(const HeldTask& task, Action action, const Bytes& answer) {
 void Machine::enter(HeldTask& task, State next) {
   if (task.state == State::queued) queue_.erase(task.place_in_queue);
   task.state = next;
+  if (next == State::abandoned) task.frame = {};  // nobody dispatches it again (S11.5)
   if (next == State::queued) {
     leave_holder(task);
     // What was placed before goes before what is new.

@@ -31,6 +31,7 @@ struct Options {
   int most_losses = 3;
   std::size_t most_tasks_of_client = 1'000'000;
   std::size_t most_bytes_of_client = std::size_t{1} << 30;  // of the frames of those tasks
+  std::uint32_t most_tasks_of_worker = 10'000;  // whatever its queueSize
   std::size_t most_nodes_of_graph = 10'000;
   std::size_t most_peers_of_role = 10'000;
   std::size_t most_lost_remembered = 4096;

@@ -12,7 +12,7 @@ namespace {
 constexpr const char* usage =
     "cpp-scheduler ENDPOINT [--worker-timeout S] [--client-timeout S] [--grace S] [--rebalance-interval S]\n"
     "                     [--accept-shutdown true|false] [--max-tasks-per-client N] [--max-peers N]\n"
-    "                     [--max-bytes-per-client N] [--storage SCHEME HOST PORT]";
+    "                     [--max-bytes-per-client N] [--max-tasks-per-worker N] [--storage SCHEME HOST PORT]";
 
 constexpr unsigned long most_limit = 1'000'000'000;
 peer::Scheduler* serving = nullptr;
@@ -37,6 +37,8 @@ void run(const std::vector<std::string>& arguments) {
       options.most_tasks_of_client = line.number(most_limit);
     else if (*option == "--max-bytes-per-client")
       options.most_bytes_of_client = line.number(std::numeric_limits<long>::max());
+    else if (*option == "--max-tasks-per-worker")
+      options.most_tasks_of_worker = static_cast<std::uint32_t>(line.number(most_limit));
     else if (*option == "--max-peers")
       options.most_peers_of_role = line.number(most_limit);
     else if (*option == "--storage") {

@@ -216,6 +216,22 @@ void a_cancel_of_a_graph_is_answered_once_for_each() {
   CHECK(table.heard().back() == std::pair<Bytes, Message>{"C", TaskCancelConfirm{"g", canceled}});
 }
 
+// S11.5
+void a_worker_that_answers_nothing_gathers_no_more_than_it_may_have() {
+  Table table({.most_tasks_of_worker = 3});
+  table.say("W", Table::worker_heartbeat(0xFFFFFFFF));
+  for (const Bytes client : {"C1", "C2", "C3"}) {
+    table.say(client, task(client + "a"));
+    table.say(client, task(client + "b"));
+    table.say(client, ClientDisconnect{DisconnectType::disconnect});
+  }
+  table.heard();
+  table.say("C", task("t"));
+  CHECK(table.heard().empty());
+  table.say("W", TaskCancelConfirm{"C1a", canceled});
+  CHECK(table.heard() == Heard{{"W", task("t")}});
+}
+
 void malformed_is_dropped_and_counted() {
   Table table;
   table.machine.receive("C", "not a frame", table.now);
@@ -241,6 +257,8 @@ int main() {
       {"a chain as long as it may be fails at once", a_chain_as_long_as_it_may_be_fails_at_once},
       {"a graph with a cycle is refused", a_graph_with_a_cycle_is_refused},
       {"a cancel of a graph is answered once for each", a_cancel_of_a_graph_is_answered_once_for_each},
+      {"a worker that answers nothing gathers no more than it may have",
+       a_worker_that_answers_nothing_gathers_no_more_than_it_may_have},
       {"malformed is dropped and counted", malformed_is_dropped_and_counted},
   });
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rescind.messages import ClientDisconnect, DisconnectType, TaskResultType
-from rescind_conformance.case import LIMIT, LIMIT_BYTES, Profile, case
+from rescind.messages import ClientDisconnect, DisconnectType, Task, TaskResultType
+from rescind_conformance.case import LIMIT, LIMIT_BYTES, LIMIT_PLACES, Profile, case
 from rescind_conformance.cases.scheduler.graph_refusals import all_of
 from rescind_conformance.cases.scheduler.graphs import Graph, graph_of, runs, submit, submitted
 from rescind_conformance.cases.scheduler.losses import handled_of_lost, told_that_it_is_lost
@@ -80,6 +80,27 @@ def too_many_workers(world: World) -> None:
     dismissed = ClientDisconnect(DisconnectType.DISCONNECT) in new.inbox
     world.check("S11.5", not dismissed, f"{new.name} is taken", "it was told to leave", vital=True)
     world.dispatched(task, "S11.5")
+
+
+@case("S11.5", "S9.7", title="a worker that takes any number, and answers nothing", profile=Profile.LIMITED_PLACES)
+def too_many_tasks_of_a_worker(world: World) -> None:
+    """Clients submit and leave, and a worker that takes any number of tasks answers none. When it has as many as it may
+    have, another client's task waits: until the worker has said `canceled` of one of the others.
+    """
+    owner, hoarder = world.client(), world.worker(queue_size=2**32 - 1)
+    abandoned: list[TaskRef] = []
+    with world.unrecorded(hoarder, f"is given {LIMIT_PLACES} tasks, and answers nothing when their clients leave"):
+        for _ in range(2):
+            leaving = world.client()
+            abandoned += [leaving.submit(fence=False) for _ in range(LIMIT_PLACES // 2)]
+            leaving.disconnect()
+        came = sum(isinstance(message, Task) for message in hoarder.inbox)
+        world.check("S9.9", came == LIMIT_PLACES, f"W1 gets {LIMIT_PLACES} tasks", f"it got {came}", vital=True)
+        hoarder.inbox.clear()
+    task = owner.submit()
+    hoarder.expect_nothing("S11.5", about=task)
+    hoarder.confirm(abandoned[0], CANCELED)
+    owner.expect(world.dispatched(task, "S9.7").finish(task), "S1.1")
 
 
 def submit_heavy(client: FakeClient) -> TaskRef:

@@ -16,6 +16,8 @@ from typing import Annotated
 import typer
 
 from rescind.log_format import LogFormat, set_up_logging
+from rescind.number_options import count, seconds
+from rescind.peer_options import MOST_MESSAGES
 
 logger = logging.getLogger(__name__)
 
@@ -96,50 +98,39 @@ def scheduler(
     endpoint: Annotated[
         str, typer.Option(help="Endpoint to bind; port 0 takes a free one. The line `listening on …` says which.")
     ] = DEFAULT_ENDPOINT,
-    worker_timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds of silence after which a worker is lost.")
-    ] = 60.0,
-    client_timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds of silence after which a client is lost.")
-    ] = 60.0,
+    worker_timeout: Annotated[float, seconds("Seconds of silence after which a worker is lost.")] = 60.0,
+    client_timeout: Annotated[float, seconds("Seconds of silence after which a client is lost.")] = 60.0,
     rebalance_interval: Annotated[
-        float, typer.Option(min=0, help="Seconds between looks at the balance of the workers; 0 never moves a task.")
+        float, seconds("Seconds between looks at the balance of the workers; 0 never moves a task.", least=0)
     ] = 1.0,
     max_attempts: Annotated[
-        int, typer.Option(min=1, help="Workers that a task may be lost with before it is reported failedWorkerDied.")
+        int, count("Workers that a task may be lost with before it is reported failedWorkerDied.")
     ] = 3,
     max_tasks_per_client: Annotated[
-        int, typer.Option(min=1, help="Tasks that a client may have at once; what is beyond is refused.")
+        int, count("Tasks that a client may have at once; what is beyond is refused.")
     ] = 1_000_000,
     max_bytes_per_client: Annotated[
-        int, typer.Option(min=1, help="Bytes of the messages of those tasks; what is beyond is refused.")
-    ] = 1 << 30,
+        int, count("Bytes of the messages of those tasks; what is beyond is refused.")
+    ] = 1_073_741_824,
     max_tasks_per_worker: Annotated[
-        int, typer.Option(min=1, help="Tasks that a worker may have at once, also if it says that it takes more.")
+        int, count("Tasks that a worker may have at once, also if it says that it takes more.")
     ] = 10_000,
-    max_nodes_per_graph: Annotated[
-        int, typer.Option(min=1, help="Tasks in one graph; a graph with more is refused.")
-    ] = 10_000,
-    max_peers: Annotated[int, typer.Option(min=1, help="Clients, and workers, that are served at once.")] = 10_000,
+    max_nodes_per_graph: Annotated[int, count("Tasks in one graph; a graph with more is refused.")] = 10_000,
+    max_peers: Annotated[int, count("Clients, and workers, that are served at once.")] = 10_000,
     max_frame_bytes: Annotated[
-        int,
-        typer.Option(
-            min=1 << 20, max=1 << 24, help="A longer message is dropped; one twice as long closes its connection."
-        ),
+        int, count("A longer message is dropped; one twice as long closes its connection.", least=1 << 20, most=1 << 24)
     ] = 1 << 24,
     max_queue: Annotated[
         int,
-        typer.Option(min=1, help="Messages that may wait for a client or worker that does not read; then it is lost."),
+        count("Messages that may wait for a client or worker that does not read; then it is lost.", most=MOST_MESSAGES),
     ] = 1_000_000,
     handshake_timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds after which a connection that does not speak ZeroMQ is closed.")
-    ] = 10.0,
-    grace: Annotated[
-        float, typer.Option(min=0, help="Seconds that workers have to leave in an orderly shutdown.")
-    ] = 5.0,
-    drain: Annotated[
         float,
-        typer.Option(min=0, help="Seconds in which tasks may finish before that shutdown begins; none are taken then."),
+        seconds("Seconds after which a connection that does not speak ZeroMQ is closed."),
+    ] = 10.0,
+    grace: Annotated[float, seconds("Seconds that workers have to leave in an orderly shutdown.", least=0)] = 5.0,
+    drain: Annotated[
+        float, seconds("Seconds in which tasks may finish before that shutdown begins; none are taken then.", least=0)
     ] = 0.0,
     accept_shutdown: Annotated[
         bool, typer.Option("--accept-shutdown", help="Let any client shut the cluster down.")
@@ -231,19 +222,17 @@ def worker(
     endpoint: Endpoint = DEFAULT_ENDPOINT,
     processes: Annotated[
         int,
-        typer.Option(
-            min=1,
-            help="Tasks that run at once, each in a process of its own. Those that tasks submit get further ones.",
+        count(
+            "Tasks that run at once, each in a process of its own. Those that tasks submit get further ones.",
+            most=65_536,
         ),
     ] = os.cpu_count() or 1,
     queue_size: Annotated[
-        int, typer.Option(min=1, help="Tasks, running and queued, that the scheduler may assign at once.")
+        int, count("Tasks, running and queued, that the scheduler may assign at once.", most=2**32 - 1)
     ] = 1000,
     name: Annotated[str, typer.Option(help="Part of the routing id, for logs.")] = "worker",
-    heartbeat_interval: Annotated[float, typer.Option(min=0.001, help="Seconds between heartbeats.")] = 2.0,
-    scheduler_timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds of silence after which the scheduler is lost.")
-    ] = 60.0,
+    heartbeat_interval: Annotated[float, seconds("Seconds between heartbeats.")] = 2.0,
+    scheduler_timeout: Annotated[float, seconds("Seconds of silence after which the scheduler is lost.")] = 60.0,
     allow: Annotated[
         list[str] | None,
         typer.Option(
@@ -261,8 +250,7 @@ def worker(
         ),
     ] = None,
     drain: Annotated[
-        float,
-        typer.Option(min=0, help="Seconds in which what runs may finish when it is to leave; nothing is started then."),
+        float, seconds("Seconds in which what runs may finish when it is to leave; nothing is started then.", least=0)
     ] = 0.0,
     status: Status = None,
     log_format: LogStyle = LogFormat.TEXT,
@@ -342,7 +330,7 @@ def top(
     address: Annotated[
         str, typer.Argument(metavar="[HOST:PORT]", help="Where a scheduler or worker was told to serve its --status.")
     ] = "127.0.0.1:9363",
-    interval: Annotated[float, typer.Option(min=0.1, max=86_400, help="Seconds between two looks.")] = 1.0,
+    interval: Annotated[float, seconds("Seconds between two looks.", least=0.1, most=86_400)] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Look once; rates are then those since the start.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print each look as a line of JSON.")] = False,
 ) -> None:
@@ -364,7 +352,7 @@ def top(
 
 @app.command()
 def demo(
-    processes: Annotated[int, typer.Option(min=2, help="Processes of the local worker.")] = 2,
+    processes: Annotated[int, count("Processes of the local worker.", least=2)] = 2,
 ) -> None:
     """Start a local cluster, run real tasks, cancel some in every state, and show what was said.
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import Final
 
 from rescind.messages import ObjectStorageAddress
 
 _LONGEST_NAME = 200
 """Bytes; a routing id has up to 255 (T1)."""
-_LONGEST_SECONDS = 10.0 * 365 * 86_400
+MOST_MESSAGES: Final = 2**31 - 1
+"""That a queue can be told to hold: ZeroMQ takes 32 bits."""
+LONGEST_SECONDS: Final = MOST_MESSAGES // 1000
+"""24 days: ZeroMQ is told milliseconds, in as many bits."""
 
 
 def check_endpoint(endpoint: str, *, to_bind: bool = False) -> None:
@@ -50,10 +54,11 @@ def check_name(name: str) -> None:
         raise ValueError(f"the name has {len(name.encode())} bytes; at most {_LONGEST_NAME} are allowed")
 
 
-def check_seconds(what: str, seconds: float) -> None:
-    """A time that is more than none and not endless."""
-    if not 0 < seconds <= _LONGEST_SECONDS:
-        raise ValueError(f"{what} must be more than 0 seconds, and at most ten years, not {seconds:g}")
+def check_seconds(what: str, seconds: float, *, or_none: bool = False) -> None:
+    """A time that is not endless, and more than none, unless `or_none`."""
+    if not (0 < seconds <= LONGEST_SECONDS or (or_none and seconds == 0)):
+        least = "0" if or_none else "more than 0"
+        raise ValueError(f"{what} must be {least} seconds, and at most {LONGEST_SECONDS:,}, not {seconds:g}")
 
 
 def check_times(heartbeat_interval: float, scheduler_timeout: float) -> None:

@@ -119,8 +119,7 @@ class Scheduler:
         """
         check_endpoint(endpoint, to_bind=True)
         settings = settings or SchedulerSettings()
-        for what, seconds in (("client_timeout", settings.client_timeout), ("worker_timeout", settings.worker_timeout)):
-            check_seconds(what, seconds)
+        _check_times(settings, rebalance_interval, grace, drain)
         self._grace, self._drain = grace, drain
         self._drops = DropLog(logger)
         self.dropped = self._drops.counts
@@ -436,6 +435,15 @@ class Scheduler:
             self._status.close()
         self._wake_reader.close()
         self._wake_writer.close()
+
+
+def _check_times(settings: SchedulerSettings, rebalance_interval: float | None, grace: float, drain: float) -> None:
+    check_seconds("client_timeout", settings.client_timeout)
+    check_seconds("worker_timeout", settings.worker_timeout)
+    if rebalance_interval is not None:
+        check_seconds("rebalance_interval", rebalance_interval)
+    check_seconds("grace", grace, or_none=True)
+    check_seconds("drain", drain, or_none=True)
 
 
 def _name(routing_id: bytes) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 import zmq
 
-from rescind.peer_options import check_seconds
+from rescind.peer_options import MOST_MESSAGES, check_seconds
 from rescind.wire import MAX_FRAME_BYTES
 
 LEAST_FRAME_BYTES: Final = 1024 * 1024
@@ -39,8 +39,8 @@ class SocketLimits:
             raise ValueError(
                 f"max_frame_bytes must be from {LEAST_FRAME_BYTES} to {MAX_FRAME_BYTES}, not {self.max_frame_bytes}"
             )
-        if self.max_queue < 1:
-            raise ValueError(f"max_queue must be at least 1, not {self.max_queue}")
+        if not 1 <= self.max_queue <= MOST_MESSAGES:
+            raise ValueError(f"max_queue must be from 1 to {MOST_MESSAGES}, not {self.max_queue}")
         check_seconds("handshake_timeout", self.handshake_timeout)
 
 

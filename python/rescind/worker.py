@@ -24,7 +24,7 @@ from rescind.curve import HandshakeRefused, Role, read_peer_keys
 from rescind.drop_log import DropLog
 from rescind.messages import Message, ObjectStorageAddress, Task, TaskResult, TaskResultType, WorkerHeartbeatEcho
 from rescind.payloads import NO_ALLOW_LIST, result_object_id
-from rescind.peer_options import check_endpoint, check_name, check_times
+from rescind.peer_options import check_endpoint, check_name, check_seconds, check_times
 from rescind.scheduler_connection import SchedulerConnection
 from rescind.status_desk import StatusDesk
 from rescind.store import ObjectStore, StorageNotFound, UnsupportedStorage, is_of_scaler, open_store
@@ -95,6 +95,7 @@ class Worker:
         check_endpoint(endpoint)
         check_name(name)
         check_times(heartbeat_interval, settings.scheduler_timeout)
+        check_seconds("drain", drain, or_none=True)
         if not (settings.processes >= 1 and 1 <= settings.queue_size <= _LARGEST_QUEUE):
             raise ValueError(f"processes must be 1 or more, and queue_size 1 to {_LARGEST_QUEUE:,}")
         self._endpoint = endpoint

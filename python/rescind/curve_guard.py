@@ -11,6 +11,8 @@ from __future__ import annotations
 import errno
 import itertools
 import logging
+import os
+import socket
 import time
 from collections.abc import Callable, Container
 from dataclasses import dataclass
@@ -59,6 +61,7 @@ _MEANT_FOR: dict[Role, frozenset[type]] = {
     Role.CLIENT: frozenset({Task, GraphTask, TaskCancel, ClientHeartbeat, ClientDisconnect}),
     Role.WORKER: frozenset({TaskCancelConfirm, TaskResult, TaskLog, WorkerHeartbeat, WorkerDisconnectNotification}),
 }
+_UNKNOWN = b"unknown"
 _OF_SOME_ROLE = frozenset().union(*_MEANT_FOR.values())
 _NOBODY = Authorised("nobody", frozenset())
 _FAILURES: dict[int, str] = {
@@ -94,8 +97,10 @@ class ConnectionGuard:
         self._numbers = itertools.count(1)
         self._bindings: dict[bytes, _Binding] = {}
         self._by_descriptor: dict[int, bytes] = {}
-        self._open: set[int] = set()
-        """Descriptors of connections."""
+        self._open: dict[int, bytes] = {}
+        """Where each connection comes from, by its descriptor."""
+        self._failed: list[str] = []
+        """How handshakes failed whose connections are about to end."""
         self._severed: set[bytes] = set()
         """Bound routing ids whose connection has ended: whoever takes their name now gets nothing."""
         self._sender = b""
@@ -235,23 +240,37 @@ class ConnectionGuard:
         return self._authorised.get(_key(user_id), _NOBODY).name
 
     def _watch(self, *, everything: bool = False) -> None:
-        """Take in what has become of connections."""
-        for _ in itertools.count() if everything else range(_BATCH):
-            try:
-                told = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))
-            except zmq.Again:
-                return
-            event, value = told["event"], told["value"]
+        """Take in what has become of connections.
+
+        ZeroMQ says of a failed handshake neither whose it was nor from where. But the end of its connection is what it
+        says next, and while that is open the system knows its other end.
+        """
+        told = self._told(None if everything else _BATCH)
+        ends = {value: number for number, (event, value) in enumerate(told) if event == zmq.EVENT_DISCONNECTED}
+        for number, (event, value) in enumerate(told):
             if event == zmq.EVENT_ACCEPTED:
-                self._open.add(value)
+                # Not where the descriptor has been closed since: it may be another's by now.
+                is_open = ends.get(value, -1) < number and (everything or len(told) < _BATCH)
+                self._open[value] = _other_end(value) if is_open else _UNKNOWN
             elif event == zmq.EVENT_DISCONNECTED:
-                self._open.discard(value)
+                address = self._open.pop(value, _UNKNOWN)
+                while self._failed:
+                    self._report(address, self._failed.pop())
                 if (routing_id := self._by_descriptor.pop(value, None)) is not None:
                     self._severed.add(routing_id)
             else:
-                self._report(
-                    b"unknown", _FAILURES.get(int(value), "handshake failed: the peer has gone, or broke the rules")
-                )
+                self._failed.append(_FAILURES.get(value, "handshake failed: the peer has gone, or broke the rules"))
+
+    def _told(self, most: int | None) -> list[tuple[int, int]]:
+        """What ZeroMQ has to tell of connections: events and their values."""
+        told: list[tuple[int, int]] = []
+        while most is None or len(told) < most:
+            try:
+                event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))
+            except zmq.Again:
+                break
+            told.append((int(event["event"]), int(event["value"])))
+        return told
 
     def _read_keys(self) -> None:
         """Take in which keys were added and removed since they were read last. Raises `KeysUnusable`."""
@@ -269,6 +288,16 @@ class ConnectionGuard:
             self._read_keys()
         except KeysUnusable as error:
             logger.error("keys that were added or removed are not taken in: %s", error)
+
+
+def _other_end(descriptor: int) -> bytes:
+    """The address that a connection comes from, as ZeroMQ tells that of one whose key can be read."""
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as connection:
+            name = connection.getpeername()
+    except OSError:
+        return _UNKNOWN  # it has ended already
+    return str(name[0]).encode() if isinstance(name, tuple) else b"this machine"
 
 
 def _key(user_id: str) -> bytes:

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from rescind import wire
 from rescind.messages import Message
 
-_GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+"""Of a peer without keys."""
 _HANG = 20.0
 """Seconds after which a test gives up."""
 
@@ -25,7 +26,7 @@ class RawPeer:
 
     def __init__(self, endpoint: str, routing_id: bytes) -> None:
         self.socket = connected(endpoint)
-        self.socket.sendall(_GREETING)
+        self.socket.sendall(GREETING)
         self._read(64)
         ready = b"\x05READY" + _property(b"Socket-Type", b"DEALER") + _property(b"Identity", routing_id)
         self.socket.sendall(bytes([4, len(ready)]) + ready)

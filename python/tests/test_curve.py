@@ -7,11 +7,13 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import zmq
 from cluster import Cluster
+from raw_peers import GREETING, connected
 from typer.testing import CliRunner
 
 from rescind import Client, wire
@@ -473,6 +475,41 @@ def test_a_descriptor_that_is_used_again_is_another_connections(keys: Path) -> N
         guard.end()
         context.destroy(linger=0)
     assert len(set(descriptors)) < len(descriptors), "some are used again"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_handshake_that_fails_is_reported_with_the_address_unless_it_is_looked_for_too_late(
+    keys: Path, late: bool
+) -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    router = context.socket(zmq.ROUTER)
+    reported: list[tuple[bytes, str]] = []
+    guard = ConnectionGuard(router, read_scheduler_keys(keys / "scheduler"), lambda *said: reported.append(said))
+    endpoint = f"tcp://127.0.0.1:{router.bind_to_random_port('tcp://127.0.0.1')}"
+    _, monitor = guard.sockets
+
+    def look() -> None:
+        assert monitor.poll(int(HANG * 1000))
+        guard.turn([monitor], lambda _: True)
+
+    try:
+        with connected(endpoint) as stranger:
+            if not late:
+                look()
+            stranger.sendall(GREETING)
+            with suppress(ConnectionResetError):
+                while stranger.recv(64):
+                    pass
+        with connected(endpoint) as another:  # most likely under the same descriptor
+            assert another.recv(1)
+            until(lambda: reported, look)
+            assert reported == [(b"unknown" if late else b"127.0.0.1", "handshake failed: the peer uses no keys")]
+            until(lambda: list(guard._open.values()) == [b"127.0.0.1"], look)
+    finally:
+        guard.close()
+        router.close(linger=0)
+        guard.end()
+        context.destroy(linger=0)
 
 
 def test_nothing_is_kept_of_peers_that_have_gone(serving: Serving) -> None:

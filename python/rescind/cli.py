@@ -122,7 +122,12 @@ def scheduler(
     ] = 1 << 24,
     max_queue: Annotated[
         int,
-        count("Messages that may wait for a client or worker that does not read; then it is lost.", most=MOST_MESSAGES),
+        count(
+            "Messages that may wait for a client or worker; it is lost when there are more, since it does not read. "
+            "If it reads, many may come at once all the same: twice the larger of --max-tasks-per-worker and "
+            "--max-nodes-per-graph is safe.",
+            most=MOST_MESSAGES,
+        ),
     ] = 1_000_000,
     handshake_timeout: Annotated[
         float,

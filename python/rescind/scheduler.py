@@ -153,8 +153,7 @@ class Scheduler:
             self._close_openings()
             self._context.destroy(linger=0)
             raise
-        if curve is None:
-            self._warn_if_strangers_reach_it()
+        self._warn(settings, limits, keys=curve is not None)
         address: ObjectStorageAddress = self._payloads.address
         self._machine = SchedulerMachine(replace(settings, object_storage_address=address))
         now = time.monotonic()
@@ -218,8 +217,15 @@ class Scheduler:
         own |= {"started_at": self._started_at, "now": time.time(), "dropped": dict(self.dropped)}
         return own | describe(self._machine, time.monotonic(), _name)
 
-    def _warn_if_strangers_reach_it(self) -> None:
-        if not is_loopback(self.endpoint):
+    def _warn(self, settings: SchedulerSettings, limits: SocketLimits, *, keys: bool) -> None:
+        """Of what may be meant, and may go wrong."""
+        if limits.max_queue < settings.safe_queue:
+            logger.warning(
+                "with a max_queue of %d a client or worker that reads is lost, too, if more comes for it at once: %d "
+                "is safe (twice the larger of max_tasks_per_worker and max_nodes_per_graph)",
+                *(limits.max_queue, settings.safe_queue),
+            )
+        if not keys and not is_loopback(self.endpoint):
             logger.warning(
                 "%s can be reached from other machines, and whoever reaches it can run code on every worker: make keys "
                 "with `rescind keys DIRECTORY` and serve with --curve, or bind to 127.0.0.1",

@@ -28,6 +28,15 @@ class SchedulerSettings:
     """Whether a client's ClientDisconnect `shutdown` closes the cluster."""
     object_storage_address: ObjectStorageAddress = ObjectStorageAddress()
 
+    @property
+    def safe_queue(self) -> int:
+        """Messages that should be able to wait for a peer, so that none is lost that reads: two steps full of them.
+
+        A heartbeat makes room for as many Tasks as a worker may have, and the loss of their owner cancels each; the
+        cancel of a graph is answered for each node.
+        """
+        return 2 * max(self.max_tasks_per_worker, self.max_nodes_per_graph)
+
 
 @value
 class Received:

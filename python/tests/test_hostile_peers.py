@@ -207,6 +207,23 @@ def test_a_client_that_does_not_read_is_lost(attack: Attack) -> None:
     assert attacked.logged("lost, since it does not read what it is sent: deaf")
 
 
+def test_a_worker_that_reads_is_not_lost_by_what_comes_for_it_at_once(attack: Attack) -> None:
+    attacked = attack("--max-queue", "1000", "--max-tasks-per-worker", "500", "--max-nodes-per-graph", "500")
+    attacked.worker.heartbeat = WorkerHeartbeat(queue_size=0)
+    attacked.worker.fence()
+    leaving = attacked.peer(b"leaving", ClientHeartbeat())
+    for number in range(3000):
+        leaving.say(Task(b"task %d" % number))
+    assert leaving.fence() == []
+    reads = attacked.peer(b"reads", WorkerHeartbeat())
+    reads.heartbeat = WorkerHeartbeat(queue_size=2**32 - 1)
+    assert reads.fence() == [Task(b"task %d" % number) for number in range(500)]
+    leaving.say(ClientDisconnect(DisconnectType.DISCONNECT))
+    assert [reads.hear() for _ in range(500)] == [TaskCancel(b"task %d" % number, force=True) for number in range(500)]
+    attacked.worker.say(WorkerHeartbeat(queue_size=10_000))
+    attacked.serves()
+
+
 def test_the_tasks_of_a_worker_that_does_not_read_run_elsewhere(attack: Attack) -> None:
     attacked = attack("--max-queue", "100")
     deaf = RawPeer(attacked.endpoint, b"deaf")

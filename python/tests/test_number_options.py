@@ -90,6 +90,17 @@ def test_a_time_that_cannot_be_is_refused_where_it_comes_in(
         make(number)
 
 
+@pytest.mark.parametrize(("queue", "warns"), [(199, True), (200, False)])
+def test_a_queue_that_a_peer_that_reads_may_fill_is_warned_of(
+    queue: int, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = SchedulerSettings(max_tasks_per_worker=100, max_nodes_per_graph=50)
+    scheduler = Scheduler(settings=settings, limits=SocketLimits(max_queue=queue))
+    scheduler.stop()
+    scheduler.run()
+    assert ("200 is safe" in caplog.text) is warns
+
+
 def test_the_largest_numbers_serve(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path)
     times = [f"--{each}-timeout" for each in ("worker", "client")]

@@ -357,7 +357,7 @@ def top(
 
 @app.command()
 def demo(
-    processes: Annotated[int, count("Processes of the local worker.", least=2)] = 2,
+    processes: Annotated[int, count("Processes of the local worker.", least=2, most=1000)] = 2,
 ) -> None:
     """Start a local cluster, run real tasks, cancel some in every state, and show what was said.
 

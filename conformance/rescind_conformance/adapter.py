@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import logging
 import os
 import select
 import shlex
@@ -23,14 +24,19 @@ import zmq
 from rescind_conformance.process import START_SECONDS, Process, SubjectUnavailable
 from rescind_conformance.visible_text import visible, visible_json
 
+logger = logging.getLogger(__name__)
+
 PROTOCOL = 1
-HELLO_SECONDS = 10.0
-"""How long the first adapter of a run may take to say hello. Later ones have shown that they do: `START_SECONDS`."""
+HINT_SECONDS = 10.0
+"""After which whoever wrote the adapter is told what they may have forgotten. It is waited for all the same: a machine
+may be slow."""
 FEATURES = ("force", "time-limit", "outcome", "timeouts", "release", "graphs", "processes", "leave")
 """What an adapter may name in its hello."""
 _LAST_SECONDS = 1.0
 """How long an adapter may take to end after its standard input has."""
 _QUOTED_LINES = 5
+_MOST_OWED = 10
+"""Commands without an answer that are named."""
 _LONGEST_QUOTATION = 300
 _ONLY_EVENTS = "Only events may go there: print to standard error"
 _LONGEST_LINE = 1 << 20
@@ -96,22 +102,26 @@ class Adapter(Process):
         """The descriptor of its standard output."""
         return self.stdout.fileno()
 
-    def wait_until_ready(self, seconds: float = START_SECONDS) -> None:
+    def wait_until_ready(self) -> None:
         """Wait for its hello. Raises `SubjectUnavailable` if it is for another role or protocol, or does not come."""
         if self.hello:
             return
-        deadline = time.monotonic() + seconds
+        latest = time.monotonic() + START_SECONDS
+        hint = time.monotonic() + HINT_SECONDS
         poller = zmq.Poller()
         poller.register(self.output, zmq.POLLIN)
         events: list[dict[str, Any]] = []
         try:
-            while not events and not self.ended and (left := deadline - time.monotonic()) > 0:
-                poller.poll(int(left * 1000) + 1)
+            while not events and not self.ended and (now := time.monotonic()) < latest:
+                if now >= hint:
+                    logger.warning("%s It is waited for on.", _no_hello(HINT_SECONDS))
+                    hint = latest
+                poller.poll(int((min(hint, latest) - now) * 1000) + 1)
                 events = self.receive()
             if not events and self.ended:
                 raise self.fault(f"the adapter {self._end()} before its hello")
             if not events:
-                raise self.fault(f"the adapter runs, but wrote no hello in {seconds:g} s: is standard output flushed?")
+                raise self.fault(_no_hello(START_SECONDS))
             if len(events) != 1 or events[0]["event"] != "hello":
                 raise self.fault("the adapter did not begin with one line with its hello")
         except AdapterFault as fault:
@@ -180,6 +190,8 @@ class Adapter(Process):
     def silent(self) -> AdapterFault:
         """What to raise when it leaves commands without an answer."""
         waiting = [f"{name} (id {number})" for number, name in self._open.items()]
+        if (more := len(waiting) - _MOST_OWED) > 0:
+            waiting[_MOST_OWED - 1 : -1] = [f"{more + 1} more"]
         return self.fault(
             f"the adapter does not answer any more; it owes an answer to {', '.join(waiting)}. "
             "Does it read on while a command waits?"
@@ -254,6 +266,10 @@ class Adapter(Process):
             return "an event"
         known = {**self._open, **self._answered}
         return f"{kind} of {known[number]} (id {number})" if isinstance(number, int) and number in known else kind
+
+
+def _no_hello(seconds: float) -> str:
+    return f"the adapter runs, but wrote no hello in {seconds:g} s: is standard output flushed?"
 
 
 def _quoted(line: bytes) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rescind_conformance.adapter import FEATURES, HELLO_SECONDS, Adapter
+from rescind_conformance.adapter import FEATURES, Adapter
 from rescind_conformance.case import Profile
 from rescind_conformance.client_world import ClientWorld
 from rescind_conformance.findings import Conversation
@@ -41,7 +41,7 @@ class AdapterSubject(StartedSubject[Adapter]):
         self._environment = {"PYTHONUNBUFFERED": "1", **(environment or {})}
         try:
             first = self._launch(Profile.DEFAULT)
-            first.wait_until_ready(HELLO_SECONDS)
+            first.wait_until_ready()
             self._spares.append((Profile.DEFAULT, first))
         except BaseException:
             self.close()

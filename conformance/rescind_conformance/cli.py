@@ -33,7 +33,7 @@ from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.report_commands import compare_command, replay_command
 from rescind_conformance.report_files import require_writable, write_report
 from rescind_conformance.requirements import Level, SpecificationError, load_requirements
-from rescind_conformance.runner import NothingSelected, Plan, SuiteReport, run_suite, select_cases
+from rescind_conformance.runner import NothingSelected, Plan, SuiteReport, require_cases, run_suite, select_cases
 from rescind_conformance.verdicts import CaseResult, Verdict
 
 app = typer.Typer(
@@ -79,7 +79,8 @@ CurveWorker = Annotated[
     Path | None, typer.Option(help="The same for the workers.", show_default=False, file_okay=False)
 ]
 CaseGlob = Annotated[
-    str | None, typer.Option("--case", help="Only the cases whose name matches this glob.", show_default=False)
+    list[str] | None,
+    typer.Option("--case", help="Only the cases whose name matches this glob. May be given again.", show_default=False),
 ]
 RequirementId = Annotated[
     str | None, typer.Option("--requirement", help="Only the cases that check this requirement.", show_default=False)
@@ -128,7 +129,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Show the messages of k
 class _Choice:
     """What to play, and how."""
 
-    case: str | None
+    case: Sequence[str]
     requirement: str | None
     tag: str | None
     plan: Plan
@@ -268,7 +269,7 @@ def all_roles(
 
 
 def _choice(
-    case: str | None,
+    case: list[str] | None,
     requirement: str | None,
     tag: str | None,
     jobs: int | None,
@@ -290,7 +291,7 @@ def _choice(
         except OSError as error:
             fail(f"the report cannot be written: {error}")
     plan = Plan(jobs or 2 * (os.cpu_count() or 1), repeat, seed, fail_fast)
-    return _Choice(case, requirement, tag, plan, known_failures(known_failing), report, verbose)
+    return _Choice(case or (), requirement, tag, plan, known_failures(known_failing), report, verbose)
 
 
 def _test(openers: dict[str, Opener], choice: _Choice) -> int:
@@ -301,6 +302,7 @@ def _test(openers: dict[str, Opener], choice: _Choice) -> int:
     if choice.plan.shuffle_seed is not None:
         console.print(f"Shuffled: --shuffle --seed {choice.plan.shuffle_seed}", style="dim", highlight=False)
     try:
+        require_cases(choice.case, list(openers))
         for role, opener in openers.items():
             try:
                 cases = select_cases(choice.case, choice.requirement, choice.tag, role=role)

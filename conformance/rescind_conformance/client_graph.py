@@ -13,10 +13,10 @@ from rescind.messages import (
     TaskResult,
     TaskResultType,
 )
+from rescind_conformance.adapter_calls import Call
 from rescind_conformance.client_world import ClientWorld
 from rescind_conformance.findings import new_task_id
 from rescind_conformance.peers import TaskRef
-from rescind_conformance.played_scheduler import Call
 
 Shape = Mapping[str, Sequence[str]]
 """By the name of each node the names of those whose results are its arguments, in order."""

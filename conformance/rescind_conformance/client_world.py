@@ -14,6 +14,7 @@ from rescind.messages import (
     TaskResultType,
 )
 from rescind_conformance.adapter import Adapter, AdapterFault
+from rescind_conformance.adapter_calls import Call, Notice
 from rescind_conformance.audit import Audit
 from rescind_conformance.audit_client import DROPS, FALLS_SILENT, HANDLED, LIMITED, RETURNS, judge_client_of
 from rescind_conformance.audit_peer import by_then
@@ -21,7 +22,6 @@ from rescind_conformance.findings import Conversation
 from rescind_conformance.judge.records import EventKind, EventRecord
 from rescind_conformance.judged_world import JudgedWorld
 from rescind_conformance.peers import TaskRef, task_id_of
-from rescind_conformance.played_scheduler import Call, Notice
 from rescind_conformance.trace import SCHEDULER
 from rescind_conformance.verdicts import Departure
 
@@ -93,7 +93,7 @@ class ClientWorld(JudgedWorld):
         """So many calls of `submit()` that do not wait for one another, and their Tasks are taken."""
         calls = [self.call("submit", "", task=f"T{number + 1}") for number in range(count)]
         self._note(f"submit() is called {count} times")
-        self._wait(lambda: all(call.returned for call in calls))
+        self.comes_to(lambda: sum(call.returned for call in calls), count)
         tasks = []
         for call in calls:
             if call.answer is None or call.answer["event"] != "done":
@@ -107,7 +107,7 @@ class ClientWorld(JudgedWorld):
         def came() -> list[bytes]:
             return [message.task_id for message in self.inbox if isinstance(message, Task)]
 
-        self._wait(lambda: len(came()) >= count)
+        self.comes_to(lambda: len(came()), count)
         happened = f"{len(came())} come"
         self.check("T3", sorted(came()) == expected, f"{count} Tasks come, one of each", happened, vital=True)
         self.inbox = [message for message in self.inbox if not isinstance(message, Task)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -38,11 +40,27 @@ def end_on_first_signal() -> None:
         signal.signal(number, on_signal)
 
 
+@contextmanager
+def quietly(status: int) -> Iterator[None]:
+    """Within: what is printed. If nobody reads it any more (`rescind ... | head`) the command ends with this status."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _print_to_nobody()
+        raise typer.Exit(status) from None
+
+
+def _print_to_nobody() -> None:
+    """Else Python tries once more to print what it has kept as it ends, and changes the exit status."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def fail(text: str) -> NoReturn:
     """End the command: it could not run, and why."""
     typer.echo(f"rescind: {text}", err=True)
     try:
         sys.stdout.flush()
-    except OSError:  # else Python tries once more as it ends, and changes the exit status
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:
+        _print_to_nobody()
     raise typer.Exit(COULD_NOT_RUN)

@@ -8,9 +8,8 @@ obeys the suite's commands. What must come is waited for, up to a deadline. To s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import zmq
@@ -26,6 +25,7 @@ from rescind.messages import (
     WorkerHeartbeatEcho,
 )
 from rescind_conformance.adapter import Adapter
+from rescind_conformance.adapter_calls import Call, Notice
 from rescind_conformance.audit_client import DROPS, FALLS_SILENT, RESUMES, RETURNS
 from rescind_conformance.findings import Conversation, Findings
 from rescind_conformance.judge.records import EventRecord
@@ -40,58 +40,6 @@ _POLL_INTERVAL = 0.02
 _WELL_BELOW = 30.0
 """Seconds: half of the usual time-out of a silent peer (SPEC.md's section 9)."""
 Heartbeats = (ClientHeartbeat, WorkerHeartbeat)
-
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """A command to the adapter, and its answer when it has come."""
-
-    text: str
-    """For traces and departures: `cancel(T1)`."""
-    command: str
-    number: int = 0
-    """Counts the commands."""
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    answer: dict[str, Any] | None = None
-    quiet: bool = False
-    """Whether it stays out of the trace."""
-    probe: bool = False
-    """Whether any answer will do, `unsupported` included."""
-
-    @property
-    def returned(self) -> bool:
-        """Whether the adapter has answered."""
-        return self.answer is not None
-
-    @property
-    def in_words(self) -> str:
-        """What has become of it."""
-        match self.answer:
-            case None:
-                return f"{self.text} has not returned"
-            case {"event": "raised", "error": error}:
-                return f"{self.text} raised {error}"
-            case {"returned": value} | {"settled": value}:
-                return f"{self.text} returned {value}"
-            case {"outcome": outcome, "text": str(text)}:
-                return f"{self.text} returned {outcome} {_shortened(text)!r}"
-            case {"outcome": outcome}:
-                return f"{self.text} returned {outcome}"
-            case _:
-                return f"{self.text} returned"
-
-
-def _shortened(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else f"{text[: most - 3]}..."
-
-
-@dataclass(slots=True)
-class Notice:
-    """An event of the adapter that answers no command."""
-
-    kind: str
-    task: str
-    outcome: str = field(default="")
 
 
 class PlayedScheduler(Findings):
@@ -254,6 +202,38 @@ class PlayedScheduler(Findings):
         """Check that a condition comes true before the deadline."""
         came = self._wait(holds)
         return self.check(requirement, came, expected, "" if came else happened(), vital=vital)
+
+    @property
+    def silence(self) -> float:
+        """The scheduler time-out, in seconds, to ask for where the scheduler is to fall silent.
+
+        As long as the suite waits for anything: however slow the machine, what comes before the silence comes in time.
+        """
+        return self._conversation.deadline
+
+    def wait_out(self, noticed: Callable[[], bool]) -> None:
+        """After `go_silent`: return when the subject has noticed it, or when `silence` is over and it must have."""
+        end = time.monotonic() + self.silence
+        while not noticed() and (left := end - time.monotonic()) > 0:
+            self._conversation.go_on()
+            self._pump(min(left, _LONGEST_POLL))
+
+    def comes_to(self, count: Callable[[], int], wanted: int) -> bool:
+        """Wait until a count has risen to this; whether it has. The deadline is for each step.
+
+        How fast many things come is the machine's business.
+        """
+        while (seen := count()) < wanted:
+            if not self._wait(lambda seen=seen: count() > seen):  # type: ignore[misc]
+                return False
+        return True
+
+    def expect_heartbeats(self, number: int, requirement: str, meanwhile: str = "", *, vital: bool = False) -> bool:
+        """Check that so many more heartbeats come; how fast is not measured."""
+        before = self.heartbeats
+        came = self.comes_to(lambda: self.heartbeats, before + number)
+        expected = f"{number} more heartbeats come{meanwhile}"
+        return self.check(requirement, came, expected, f"{self.heartbeats - before} came", vital=vital)
 
     def poll_for(self, requirement: str, holds: Callable[[], bool], expected: str, happened: str) -> bool:
         """`wait_for` a condition of which no event tells, so that it must be asked again and again."""

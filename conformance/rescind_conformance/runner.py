@@ -116,24 +116,38 @@ class SuiteReport:
 
 
 def select_cases(
-    pattern: str | None = None, requirement: str | None = None, tag: str | None = None, *, role: str = "scheduler"
+    pattern: str | Sequence[str] | None = None,
+    requirement: str | None = None,
+    tag: str | None = None,
+    *,
+    role: str = "scheduler",
 ) -> list[Case]:
-    """The cases for a role whose name matches a glob, that declare a requirement, and that have a tag.
-
-    Raises `NothingSelected`.
+    """The cases for a role whose name matches a glob (or one of several), that declare a requirement, and that have a
+    tag. Raises `NothingSelected`.
     """
+    patterns = [pattern] if isinstance(pattern, str) else pattern or ()
     chosen = [
         one
         for one in all_cases(role)
-        if (pattern is None or fnmatch.fnmatchcase(one.name, pattern))
+        if (not patterns or any(fnmatch.fnmatchcase(one.name, each) for each in patterns))
         and (requirement is None or requirement in one.requirements)
         and (tag is None or tag in one.tags)
     ]
     if not chosen:
-        wanted = [("case", pattern), ("requirement", requirement), ("tag", tag)]
+        wanted = [("case", " or ".join(patterns) or None), ("requirement", requirement), ("tag", tag)]
         asked = " and ".join(f"{what} {given}" for what, given in wanted if given is not None)
         raise NothingSelected(f"no case for a {role} matches {asked or 'anything'}: see `rescind conformance list`")
     return chosen
+
+
+def require_cases(patterns: Sequence[str], roles: Sequence[str]) -> None:
+    """Raise `NothingSelected` if one of the globs matches no case of these roles: most likely it has a typing error."""
+    names = [one.name for role in roles for one in all_cases(role)]
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise NothingSelected(
+                f"no case for a {' or '.join(roles)} matches case {pattern}: see `rescind conformance list`"
+            )
 
 
 def run_suite(

@@ -25,6 +25,7 @@ from rescind.messages import (
     WorkerDisconnectNotification,
 )
 from rescind_conformance.adapter import Adapter
+from rescind_conformance.adapter_calls import Call, Notice
 from rescind_conformance.audit import Audit
 from rescind_conformance.audit_client import RETURNS
 from rescind_conformance.audit_worker import FORMER, STILL_RUNS, UNREADABLE, judge_worker_of
@@ -32,7 +33,6 @@ from rescind_conformance.findings import Conversation, new_task_id
 from rescind_conformance.judge.records import EventKind, EventRecord
 from rescind_conformance.judged_world import JudgedWorld
 from rescind_conformance.peers import CANCEL_NOT_FOUND, Incoming, TaskRef
-from rescind_conformance.played_scheduler import Call, Notice
 from rescind_conformance.trace import SCHEDULER, Entry
 
 SOURCE = b"Client|conformance|" + b"0" * 32
@@ -225,6 +225,10 @@ class WorkerWorld(JudgedWorld):
     def runs(self, task: TaskRef) -> bool:
         """Whether any process of the body still exists."""
         return bool(self.ask("running", f"running({task.name})", task=task.name)["returned"])
+
+    def has_ended(self, task: TaskRef) -> bool:
+        """`runs` asked in passing, of which traces do not tell."""
+        return not self.ask("running", "", task=task.name)["returned"]
 
     def expect_gone(self, task: TaskRef, requirement: str, *, vital: bool = False) -> bool:
         """Check that no process of the body exists any more, at this moment."""

@@ -65,6 +65,9 @@ def introduce(fault: str) -> None:
         case "hello: exits":
             print("ImportError: no module named mine", file=sys.stderr)
             sys.exit(3)
+        case "hello: late":
+            time.sleep(1)
+            say(HELLO)
         case "hello: silent":
             time.sleep(600)
         case "hello: floods":

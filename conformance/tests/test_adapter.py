@@ -19,13 +19,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from rescind_conformance import adapter, adapter_subjects
+from rescind_conformance import adapter
+from rescind_conformance.adapter_calls import Call
 from rescind_conformance.adapter_subjects import adapter_by_command
 from rescind_conformance.cli import app
 from rescind_conformance.console_report import print_report
 from rescind_conformance.html_report import render_report
 from rescind_conformance.junit import junit_xml
-from rescind_conformance.played_scheduler import Call
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.report_document import report_document, report_validator
 from rescind_conformance.report_files import write_report
@@ -88,11 +88,21 @@ def _nothing_left_behind() -> Iterator[None]:
 )
 def test_without_an_introduction_nothing_can_run(fault: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     silent = fault in ("hello: silent", "hello: not flushed")
-    monkeypatch.setattr(adapter_subjects, "HELLO_SECONDS", 2.0 if silent else 30.0)
+    monkeypatch.setattr(adapter, "START_SECONDS", 2.0 if silent else 30.0)
     with pytest.raises(SubjectUnavailable) as caught:
         play(fault)
     assert says in str(caught.value)
     assert str(caught.value).count("The adapter said last:") <= 1
+
+
+def test_a_late_introduction_is_waited_for(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """With a word on what may be the cause."""
+    monkeypatch.setattr(adapter, "HINT_SECONDS", 0.1)
+    opened = adapter_by_command("client", command_of("bad_adapter.py", "hello: late"))
+    opened.close()
+    assert opened.name == "bad"
+    (word,) = caplog.messages
+    assert word == "the adapter runs, but wrote no hello in 0.1 s: is standard output flushed? It is waited for on."
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,18 @@ def test_all_takes_a_case_and_a_requirement(played: Played) -> None:
     assert invoke("all", "--subject", "reference", "--case", "none")[0] == 2
 
 
+def test_several_cases_are_played(played: Played) -> None:
+    """Each is given by an option of its own; one that no role has is refused, though others are there."""
+    cases = ["crossing.result-crosses-cancel", "asking.canceled"]
+    options = [word for case in cases for word in ("--case", case)]
+    assert invoke("all", "--subject", "reference", *options)[0] == 0
+    assert [(role, names) for role, names, _ in played] == [("scheduler", cases[:1]), ("client", cases[1:])]
+    status, output = invoke("all", "--subject", "reference", *options, "--case", "asking.cancelled")
+    assert status == 2
+    assert "no case for a scheduler or client or worker matches case asking.cancelled" in " ".join(output.split())
+    assert len(played) == 2
+
+
 def test_a_shuffled_order_can_be_had_again(played: Played) -> None:
     status, output = invoke("client", "--subject", "reference", "--shuffle")
     (said,) = re.findall(r"--shuffle --seed (\d+)", output)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
 import psutil
 import pytest
+from held_up import hold_up
 
 from rescind_conformance.adapter_subjects import adapter_by_command, shipped_adapter
 from rescind_conformance.case import all_cases
+from rescind_conformance.client_world import ClientWorld
 from rescind_conformance.known import load_known_failures
 from rescind_conformance.runner import Plan, run_suite, select_cases
 from rescind_conformance.verdicts import Verdict
@@ -139,8 +141,7 @@ def test_each_known_failure_of_a_client_names_a_case() -> None:
 def test_a_faulty_client_is_caught(fault: str, requirement: str, case: str) -> None:
     command = shlex.join([sys.executable, str(Path(__file__).with_name("faulty_client.py")), fault])
     cases = select_cases(case, role="client")
-    deadline = 5.0 if case.startswith("restart.") else 1.0  # ten heartbeats take a second there
-    report = run_suite(lambda: adapter_by_command("client", command), cases, Plan(deadline=deadline))
+    report = run_suite(lambda: adapter_by_command("client", command), cases, Plan(deadline=1.0))
     (result,) = report.results
     assert result.harness_error is None
     assert result.departed == {requirement}, result.departures
@@ -153,3 +154,35 @@ def test_a_departure_names_the_frame_that_it_came_after() -> None:
     (result,) = run_suite(lambda: adapter_by_command("client", command), cases, Plan(deadline=1.0)).results
     (departure,) = result.departures
     assert departure.text.endswith("(after: an empty frame)")
+
+
+@pytest.mark.parametrize(
+    ("case", "step", "seconds"),
+    [("leaving.scheduler-falls-silent", "open_round", 1.5), ("time-limit.limit-of-an-ended-round", "confirm", 0.5)],
+)
+def test_a_slow_machine_is_not_held_against_the_client(
+    case: str, step: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The suite itself is held up, once, where time runs for the client."""
+    hold_up(monkeypatch, ClientWorld, step, seconds)
+    report = run_suite(
+        lambda: shipped_adapter("client", "reference"), select_cases(case, role="client"), Plan(deadline=4)
+    )
+    (result,) = report.results
+    assert (result.departures, result.harness_error) == ([], None)
+
+
+@pytest.mark.parametrize(("each_wait_brings", "comes"), [(1, True), (3, True), (0, False)])
+def test_the_deadline_is_for_each_of_many_things(
+    each_wait_brings: int, comes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came = 0
+
+    def wait(self: ClientWorld, condition: Callable[[], bool]) -> bool:
+        nonlocal came
+        came += each_wait_brings
+        return condition()
+
+    monkeypatch.setattr(ClientWorld, "_wait", wait)
+    world: ClientWorld = object.__new__(ClientWorld)
+    assert world.comes_to(lambda: came, 7) is comes

@@ -215,3 +215,27 @@ def test_an_episode_leaves_no_handle_of_a_process(tmp_path: Path) -> None:
         report = next(played)
         assert any(each.took_effect for each in report.struck)
         assert handles_of_processes() == 0
+
+
+@pytest.mark.parametrize(("option", "found", "status"), [("--list", [], 0), ("--", [], 0), ("--", [(1, ["lost"])], 1)])
+def test_whoever_reads_may_leave(option: str, found: list[tuple[int, list[str]]], status: int, tmp_path: Path) -> None:
+    """`rescind faults | true`: without a word, and with the status that it has anyway. Nothing is played here."""
+    program = (
+        "import sys; from rescind_conformance.faults.run import Done, Run; from rescind.cli import whole_app;"
+        f"Run.play = lambda self: (self._on_episode(done := Done(found={found!r})), done)[1];"
+        f"whole_app()(['faults', {option!r}])"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        ran = subprocess.run(
+            [sys.executable, "-c", program],
+            env=environment(tmp_path),
+            cwd=tmp_path,
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=HANG,
+            check=False,
+        )
+    assert (ran.returncode, ran.stderr) == (status, "")

@@ -337,6 +337,10 @@ def test_cases_are_selected() -> None:
     assert [case.name for case in select_cases("crossing.result-crosses-cancel")] == ["crossing.result-crosses-cancel"]
     with pytest.raises(NothingSelected, match="case none"):
         select_cases("none")
+    both = ["crossing.result-crosses-cancel", "ownership.*"]
+    assert select_cases(both) == [
+        case for case in select_cases() if case in select_cases(both[0]) + select_cases(both[1])
+    ]
 
 
 def test_the_report_shows_trace_and_replay_command() -> None:

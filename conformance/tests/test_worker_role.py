@@ -16,12 +16,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from held_up import hold_up
 
 from rescind_conformance.adapter_subjects import AdapterSubject, shipped_adapter
 from rescind_conformance.case import all_cases
 from rescind_conformance.runner import Plan, SuiteReport, run_suite, select_cases
 from rescind_conformance.trace import trace_lines
 from rescind_conformance.verdicts import Verdict
+from rescind_conformance.worker_world import WorkerWorld
 
 pytestmark = pytest.mark.long
 
@@ -162,6 +164,14 @@ def test_a_faulty_worker_is_caught(played: Played, fault: str, requirement: str,
     assert result.harness_error is None
     assert {departure.requirement for departure in result.departures} == {requirement}, result.departures
     assert left == []
+
+
+def test_a_slow_machine_is_not_held_against_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite itself is held up, once, while the worker waits to hear from it."""
+    hold_up(monkeypatch, WorkerWorld, "fence", 2.5)
+    cases = select_cases("liveness.silence", role="worker")
+    (result,) = run_suite(lambda: shipped_adapter("worker", "reference"), cases, Plan(deadline=6)).results
+    assert (result.departures, result.harness_error) == ([], None)
 
 
 def test_what_is_wrong_with_a_message_is_told() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
-from rescind_conformance.command_end import end_on_first_signal, fail
+from rescind_conformance.command_end import end_on_first_signal, fail, quietly
 from rescind_conformance.faults.plan import KINDS, draw_plan
 from rescind_conformance.faults.run import NO_DISK, Done, Run, Wanted
 from rescind_conformance.process import SubjectUnavailable
@@ -62,8 +62,9 @@ def faults_command(
     `rescind faults --seed 7 --episode 12`
     """
     if show_list:
-        for kind in KINDS:
-            typer.echo(f"{kind.name:16} {kind.text}")
+        with quietly(0):
+            for kind in KINDS:
+                typer.echo(f"{kind.name:16} {kind.text}")
         return
     unknown = set(kinds or ()) - {kind.name for kind in KINDS}
     if unknown:
@@ -99,8 +100,10 @@ def faults_command(
         fail(str(unavailable))
     except KeyboardInterrupt:
         fail(f"stopped after {run.done.faults:,} faults; every process has ended")
-    _tell(done, wanted)
-    raise typer.Exit(1 if done.found else 0)
+    status = 1 if done.found else 0
+    with quietly(status):
+        _tell(done, wanted)
+    raise typer.Exit(status)
 
 
 def _not_a_directory(output: Path) -> Path | None:
@@ -134,7 +137,8 @@ class _Progress:
     def on_episode(self, done: Done) -> None:
         """An episode is over."""
         for number, lines in done.found[self._told :]:
-            self._tell(number, lines)
+            with quietly(1):
+                self._tell(number, lines)
         self._told = len(done.found)
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + _PROGRESS_SECONDS

@@ -65,12 +65,7 @@ export class Connection {
       reconnectInterval: RECONNECT_MS,
     });
     this.outbox = new Outbox(this.socket);
-    try {
-      this.socket.connect(endpoint);
-    } catch (error) {
-      this.socket.close();
-      throw new Error(`cannot connect to ${endpoint}; an endpoint is, say, tcp://127.0.0.1:6378`, { cause: error });
-    }
+    // Before connecting: the socket tells only of what happens after it was first asked for its events.
     let connected = false;
     this.socket.events.on("handshake", () => {
       connected = true;
@@ -78,6 +73,12 @@ export class Connection {
     this.socket.events.on("disconnect", () => {
       if (connected) this.lost();
     });
+    try {
+      this.socket.connect(endpoint);
+    } catch (error) {
+      this.socket.close();
+      throw new Error(`cannot connect to ${endpoint}; an endpoint is, say, tcp://127.0.0.1:6378`, { cause: error });
+    }
     this.heartbeats = setInterval(() => listener.heartbeatDue(), timerMs(timing.heartbeatInterval));
     this.silence = setTimeout(() => this.lost(), timerMs(timing.schedulerTimeout));
     void this.receiveAll();

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rescind.messages import CancelConfirmType, TaskResult, TaskResultType
+from rescind_conformance.adapter_calls import Call
 from rescind_conformance.case import case
 from rescind_conformance.client_world import ClientWorld
 from rescind_conformance.peers import CANCEL_FAILED, CANCEL_NOT_FOUND, CANCELED, TaskRef
-from rescind_conformance.played_scheduler import Call
 
 
 def running_task(world: ClientWorld) -> TaskRef:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from rescind.messages import ClientDisconnect, DisconnectType
+from rescind_conformance.adapter_calls import Call
 from rescind_conformance.case import case
 from rescind_conformance.cases.client.asking import open_round, running_task
 from rescind_conformance.client_world import ClientWorld
 from rescind_conformance.peers import TaskRef
-from rescind_conformance.played_scheduler import Call
 
 
 def expect_the_end(world: ClientWorld, task: TaskRef, call: Call, other: TaskRef, requirement: str) -> None:
@@ -72,10 +72,11 @@ def connection_drops_with_result(world: ClientWorld) -> None:
 @case("C10.2", title="the scheduler falls silent with a cancel open")
 def scheduler_falls_silent(world: ClientWorld) -> None:
     """The scheduler hangs: no echo, no answer, for longer than the client's time-out. All is cancelled."""
-    world.connect(heartbeat_interval=0.1, scheduler_timeout=1.0)
+    world.connect(heartbeat_interval=0.1, scheduler_timeout=world.silence)
     task, other = world.submit_several(2)
     call = world.open_round(task)
     world.go_silent()
+    world.wait_out(lambda: bool(world.settled(task)))
     expect_the_end(world, task, call, other, "C10.2")
 
 
@@ -108,8 +109,7 @@ def new_life(world: ClientWorld) -> None:
     world.needs("timeouts")
     world.connect(heartbeat_interval=0.1, scheduler_timeout=60.0)
     world.submit()
-    beats = world.heartbeats
-    world.wait_for("C12.1", lambda: world.heartbeats > beats, "a heartbeat comes", lambda: "it does not", vital=True)
+    world.expect_heartbeats(1, "C12.1", vital=True)
     world.fence()  # the echo has come too: the client owes nothing and is owed nothing
     world.drop_connection()
     seen = len(world.routing_ids)
@@ -117,8 +117,7 @@ def new_life(world: ClientWorld) -> None:
     world.wait_for(
         "T4", lambda: len(world.routing_ids) > seen, "another routing id", lambda: "no other client comes", vital=True
     )
-    beats = world.heartbeats + 10
-    world.wait_for("C12.1", lambda: world.heartbeats >= beats, "ten heartbeats come", lambda: "they do not", vital=True)
+    world.expect_heartbeats(10, "C12.1", vital=True)
     world.check(
         "T4", not world.resumed, "nothing comes under the routing id of the dropped connection", "the client came back"
     )

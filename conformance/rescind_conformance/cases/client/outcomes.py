@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from rescind_conformance.adapter_calls import Call
 from rescind_conformance.case import case
 from rescind_conformance.cases.client.asking import open_round, running_task
 from rescind_conformance.client_world import ClientWorld
 from rescind_conformance.peers import CANCEL_FAILED, CANCEL_NOT_FOUND, CANCELED, TaskRef
-from rescind_conformance.played_scheduler import Call
 
 ENDS = {
     "confirmed": ("C2.1", True),

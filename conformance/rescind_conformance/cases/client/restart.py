@@ -15,8 +15,7 @@ def another_client_is_served(world: ClientWorld) -> None:
     world.wait_for(
         "T4", lambda: len(world.routing_ids) > seen, "another routing id", lambda: "no other client comes", vital=True
     )
-    beats = world.heartbeats + 10
-    world.wait_for("C12.1", lambda: world.heartbeats >= beats, "ten heartbeats come", lambda: "they do not", vital=True)
+    world.expect_heartbeats(10, "C12.1", vital=True)
 
 
 def nothing_came(world: ClientWorld, since: int, requirement: str = "T7") -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from rescind.messages import TaskCancel, TaskCancelConfirm
+from rescind_conformance.adapter_calls import Call
 from rescind_conformance.case import case
 from rescind_conformance.cases.client.asking import open_round, refused_round, running_task
 from rescind_conformance.client_world import ClientWorld
 from rescind_conformance.peers import CANCEL_FAILED, CANCELED
-from rescind_conformance.played_scheduler import Call
 
 THREADS = 8
 

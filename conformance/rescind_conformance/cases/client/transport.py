@@ -63,20 +63,14 @@ def many_in_one_breath(world: ClientWorld) -> None:
     for task in tasks:
         world.confirm(task, CANCELED)
 
-    def unsettled() -> list[TaskRef]:
-        told = {one.task for one in world.notices if one.kind == "settled"}
-        return [task for task in tasks if task.name not in told]
+    def settled() -> int:
+        return len({one.task for one in world.notices if one.kind == "settled"})
 
-    world.wait_for(
-        "C8.1",
-        lambda: not unsettled(),
-        "each is settled",
-        lambda: f"{len(unsettled())} are not",
-        vital=True,
-    )
+    came = world.comes_to(settled, MANY)
+    world.check("C8.1", came, "each is settled", f"{MANY - settled()} are not", vital=True)
     world.fence()
-    settled = {task.name: world.settled(task) for task in tasks}
-    wrong = [f"{name}: {how}" for name, how in settled.items() if how != ["cancelled"]]
+    ends = {task.name: world.settled(task) for task in tasks}
+    wrong = [f"{name}: {how}" for name, how in ends.items() if how != ["cancelled"]]
     world.check("C8.1", not wrong, "each is cancelled, once", ", ".join(wrong))
 
 
@@ -127,8 +121,7 @@ def heartbeats_go_on(world: ClientWorld) -> None:
     world.open_round(other)
     world.confirm(other, CANCEL_FAILED)
     waits = world.open_round(task)
-    beats = world.heartbeats + 5
-    world.wait_for("C12.1", lambda: world.heartbeats >= beats, "five more heartbeats come", lambda: "they do not")
+    world.expect_heartbeats(5, "C12.1")
     world.confirm(task, CANCELED)
     world.expect_end(waits)
 

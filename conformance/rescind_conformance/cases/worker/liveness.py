@@ -10,19 +10,11 @@ from rescind_conformance.worker_world import WorkerWorld
 
 INTERVAL = 0.1
 """Seconds between the heartbeats that the suite asks for."""
-TIMEOUT = 2.0
-"""Seconds: the scheduler time-out that the suite asks for."""
 
 
 def heartbeats_come(world: WorkerWorld, what: str) -> None:
     """Five more heartbeats come; how fast is not measured."""
-    before = world.heartbeats
-    world.wait_for(
-        "W5.1",
-        lambda: world.heartbeats >= before + 5,
-        f"heartbeats come while {what}",
-        lambda: f"{world.heartbeats - before} came",
-    )
+    world.expect_heartbeats(5, "W5.1", f" while {what}")
 
 
 def first_is_heartbeat(world: WorkerWorld, since: int = 0) -> None:
@@ -91,11 +83,12 @@ def silence(world: WorkerWorld) -> None:
     """A task runs, another waits, and nothing comes from the scheduler for longer than the time-out: by then it has
     placed both elsewhere. What runs ends; what waits never starts.
     """
-    world.start(heartbeat_interval=INTERVAL, scheduler_timeout=TIMEOUT)
+    world.start(heartbeat_interval=INTERVAL, scheduler_timeout=world.silence)
     running = world.run("hold")
     queued = world.assign("return")
     world.fence()
     world.go_silent()
+    world.wait_out(lambda: world.has_ended(running))
     world.expect_ended(running, "W5.2", vital=True)
     world.comes_back()
     world.expect_not_started(queued, "W4.1")
@@ -104,9 +97,10 @@ def silence(world: WorkerWorld) -> None:
 @case("W5.2", title="the scheduler falls silent, and what tasks have started ends as well")
 def silence_with_children(world: WorkerWorld) -> None:
     """The task has started a process in a session of its own. It ends as well."""
-    world.start(heartbeat_interval=INTERVAL, scheduler_timeout=TIMEOUT)
+    world.start(heartbeat_interval=INTERVAL, scheduler_timeout=world.silence)
     running = world.run("spawn")
     world.go_silent()
+    world.wait_out(lambda: world.has_ended(running))
     world.expect_ended(running, "W5.2")
 
 

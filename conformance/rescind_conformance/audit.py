@@ -26,6 +26,8 @@ UNDECIDED = "is judged only in part: too many orders"
 """Note of the scheduler at the end of a trace."""
 _UNREMARKABLE = (SILENT, DROPPED, RECONNECTS, "sends no heartbeat for a while", "sends no more heartbeats")
 
+_SHUTDOWN = ClientDisconnect(DisconnectType.SHUTDOWN)
+
 
 class Placed(NamedTuple):
     """A violation in a trace."""
@@ -149,18 +151,18 @@ def _seen(
 
 
 def _records(entry: Entry, position: int) -> Iterator[Seen]:
-    if entry.sender == entry.receiver == SCHEDULER and entry.note == STOPPED:
-        yield _hidden(EventRecord(SCHEDULER, EventKind.CLOSE_REQUESTED), "close")
-        yield _hidden(EventRecord(SCHEDULER, EventKind.GRACE_OVER), "grace")
-    elif entry.sender == entry.receiver and entry.note in (SILENT, DROPPED):
-        yield _unseen(entry.sender)
-        yield _hidden(EventRecord(SCHEDULER, EventKind.PEER_LOST, peer=entry.sender), f"loss of {entry.sender}")
-    elif entry.sender != entry.receiver:
+    if entry.sender != entry.receiver:
         came = entry.sender == SCHEDULER
         record = MessageRecord(SCHEDULER, entry.sender, entry.receiver, entry.message, entry.note)
         yield Seen(record, f"{entry.sender} to {entry.receiver}", came)
-        if entry.message == ClientDisconnect(DisconnectType.SHUTDOWN) and not came:
+        if not came and entry.message == _SHUTDOWN:
             yield _hidden(EventRecord(SCHEDULER, EventKind.GRACE_OVER), f"grace {position}")
+    elif entry.sender == SCHEDULER and entry.note == STOPPED:
+        yield _hidden(EventRecord(SCHEDULER, EventKind.CLOSE_REQUESTED), "close")
+        yield _hidden(EventRecord(SCHEDULER, EventKind.GRACE_OVER), "grace")
+    elif entry.note in (SILENT, DROPPED):
+        yield _unseen(entry.sender)
+        yield _hidden(EventRecord(SCHEDULER, EventKind.PEER_LOST, peer=entry.sender), f"loss of {entry.sender}")
 
 
 def _hidden(event: EventRecord, lane: str) -> Seen:

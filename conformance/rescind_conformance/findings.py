@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import zmq
 
+from rescind.frame_shapes import Decoder
 from rescind.trace import describe
 from rescind_conformance.peers import Incoming, TaskRef, Unreadable
 from rescind_conformance.trace import Entry
@@ -30,6 +31,8 @@ class Conversation:
     """Seconds after which what must come is taken as missing. Only bounds a hang."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when the run is to end."""
+    decoder: Decoder = field(default_factory=Decoder)
+    """Of what comes."""
 
     def go_on(self) -> None:
         """Called by whatever waits, several times a second. Raises `Interrupted` when the run is to end."""

@@ -100,7 +100,7 @@ class Peer:
 
     def connect(self) -> None:
         """Open a connection under its routing id. Called by the world only."""
-        self.socket = self.world.context.socket(zmq.DEALER)
+        self.socket = self.world.dealer()
         for option, value in ((zmq.SNDHWM, 0), (zmq.RCVHWM, self._receive_queue), (zmq.LINGER, 0)):
             self.socket.setsockopt(option, value)
         self.socket.setsockopt(zmq.IDENTITY, self.routing_id)

@@ -26,7 +26,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.context = RecordingContext()
-        self.context.on_sent = self._sent
+        self.context.on_sent = self.on_sent
         self._trace: Sequence[Entry] | None = None
         self._recording = Recording()
 
@@ -45,7 +45,8 @@ class Recorder:
         self._trace = None
         return self._recording
 
-    def _sent(self, frames: tuple[bytes, ...]) -> None:
+    def on_sent(self, frames: tuple[bytes, ...]) -> None:
+        """A peer sends these, the last entry of the trace."""
         if self._trace is None:
             return
         index = len(self._trace) - 1

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
 from typing import Protocol
 
 import zmq
@@ -44,9 +43,6 @@ FAREWELL = 1.0
 
 _READABLE = int(zmq.POLLIN)
 """A plain number: what is done for each message is not to make members of an enumeration."""
-
-_ECHO_SIZE = 512
-"""Bytes: no echo is longer."""
 
 NOT_FRAMING = ("bad task id", "text is not UTF-8", "malformed pointer", "list too long", "too large")
 """What the codec says of messages that are malformed though T2 holds."""
@@ -105,6 +101,7 @@ class World(Findings):
         self.instance = instance
         self._conversation = conversation
         self._deadline = conversation.deadline
+        self._decode = conversation.decoder.decode
         self._poller = zmq.Poller()
         self._peers: dict[zmq.Socket[bytes], Peer] = {}
         self._owners: dict[bytes, bytes] = {}
@@ -150,6 +147,11 @@ class World(Findings):
         worker.silent = not introduced
         self._introduce(worker)
         return worker
+
+    def dealer(self) -> zmq.Socket[bytes]:
+        """What a peer connects with."""
+        made: zmq.Socket[bytes] = self.context.socket(zmq.DEALER)
+        return made
 
     def owner_of(self, task: TaskRef) -> bytes:
         """The routing id of the client that submitted a task first, b"" if none did."""
@@ -456,19 +458,22 @@ class World(Findings):
     def _pump(self, seconds: float) -> bool:
         """Take in what comes within so many seconds; whether anything did."""
         ready = self._poller.poll(max(0, int(seconds * 1000) + 1))
-        now = time.monotonic()
-        self.held_up, self._looked = max(self.held_up, now - self._looked), now
+        self._look()
         for socket, _ in ready:
             peer = self._peers.get(socket)
             while peer is not None and peer.socket is socket and int(socket.getsockopt(zmq.EVENTS)) & _READABLE:
                 self._deliver(peer, socket.recv_multipart(zmq.NOBLOCK))
         return bool(ready)
 
+    def _look(self) -> None:
+        now = time.monotonic()
+        self.held_up, self._looked = max(self.held_up, now - self._looked), now
+
     def _deliver(self, peer: Peer, frames: Sequence[bytes]) -> None:
         try:
             if len(frames) != 1:
                 raise wire.WireError("not one frame", f"{len(frames)} frames in one message")
-            message = _decode(frames[0]) if len(frames[0]) <= _ECHO_SIZE else wire.decode(frames[0])
+            message = self._decode(frames[0])
         except wire.WireError as error:
             self._append(Entry(self._step, SCHEDULER, peer.name, None, f"unreadable: {error}"))
             if "member" in error.reason:
@@ -483,12 +488,6 @@ class World(Findings):
         if not echo:
             peer.frames.append(frames[0])
         peer.deliver(message)
-
-
-@lru_cache(maxsize=64)
-def _decode(frame: bytes) -> Message:
-    """Most of what comes are echoes, and all of these are alike."""
-    return wire.decode(frame)
 
 
 def _as_started(node: Task, owner: bytes) -> Task:

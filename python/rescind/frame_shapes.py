@@ -3,7 +3,8 @@
 Peers send the same few messages over and over; only ids and other Data differ from frame to frame. A frame that `wire`
 has decoded, and that is what `wire` would encode, gives a shape: which of its bytes are Data, and what all others are.
 A later frame of the same length that has those others is the encoding of the same message with other Data, so that
-nothing in it needs to be checked again, and its Data is read from where the shape says.
+nothing in it needs to be checked again, and its Data is read from where the shape says. Of heartbeats and their echoes,
+which have numbers instead of Data, a frame that came before is known as it is: an idle peer says the same each time.
 """
 
 from __future__ import annotations
@@ -12,12 +13,25 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from rescind import wire
-from rescind.messages import Argument, Message, Task, TaskCancel, TaskCancelConfirm, TaskResult
+from rescind.messages import (
+    Argument,
+    ClientHeartbeat,
+    ClientHeartbeatEcho,
+    Message,
+    Task,
+    TaskCancel,
+    TaskCancelConfirm,
+    TaskResult,
+    WorkerHeartbeat,
+    WorkerHeartbeatEcho,
+)
 
 _MAX_SHAPES: Final = 256
 """Shapes that are kept. Peers that send ever others cost the rest speed, and nobody memory."""
 _MAX_FRAME: Final = 4096
 """The longest frame, in bytes, whose shape is kept: longer ones are rare."""
+_MAX_BEATS: Final = 64
+"""Frames of heartbeats that are kept."""
 _MAX_LEAVES: Final = 32
 """The most values of Data in a message whose shape is kept."""
 _SAMPLE: Final = 48
@@ -76,7 +90,8 @@ _LAYOUTS: Final[dict[type, _Layout]] = {
     TaskCancel: _Layout(_take_id, _put_cancel),
     TaskCancelConfirm: _Layout(_take_id, _put_confirm),
 }
-"""The messages of which there are many. The others are decoded by `wire` each time."""
+"""The messages of which there are many. The others are decoded by `wire` each time, but those of `_BEATS`."""
+_BEATS: Final = (ClientHeartbeat, ClientHeartbeatEcho, WorkerHeartbeat, WorkerHeartbeatEcho)
 
 
 class _Shape(NamedTuple):
@@ -96,6 +111,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._shapes: dict[bytes, list[_Shape]] = {}
+        self._beats: dict[bytes, Message] = {}
 
     def decode(self, frame: bytes) -> Message:
         """What `wire.decode` returns for the frame, or raises: `WireError`."""
@@ -103,7 +119,13 @@ class Decoder:
             length, mask, fixed, spans, like, put = shape
             if len(frame) == length and int.from_bytes(frame, "little") & mask == fixed:
                 return put(like, [frame[span] for span in spans])
+        if (beat := self._beats.get(frame)) is not None:
+            return beat
         message = wire.decode(frame)
+        if isinstance(message, _BEATS) and len(frame) <= _MAX_FRAME:
+            if len(self._beats) >= _MAX_BEATS:
+                del self._beats[next(iter(self._beats))]
+            self._beats[frame] = message
         layout = _LAYOUTS.get(type(message))
         if layout is not None and len(frame) <= _MAX_FRAME:
             self._learn(frame, message, layout)

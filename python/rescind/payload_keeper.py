@@ -34,7 +34,7 @@ class PayloadKeeper(Protocol):
     """What is announced to clients and workers."""
 
     def release_owner(self, owner: bytes) -> None:
-        """The client is gone: release what is kept for it."""
+        """The client is gone: release what is kept for it, at the latest when `look_after_store` is called next."""
 
     def release_objects(self, object_ids: Sequence[bytes]) -> None:
         """Nobody will ask for these: release them."""
@@ -45,8 +45,10 @@ class PayloadKeeper(Protocol):
     def news_for_workers(self) -> Iterator[bytes]:
         """The frames, if any, that each worker is to be sent now."""
 
-    def try_again(self) -> None:
-        """Have done what the store could not do before: its disk may have room again."""
+    def look_after_store(self) -> None:
+        """Called about once a second: have done what waits for it, and what the store could not do before, since its
+        disk may have room again.
+        """
 
     def close(self) -> None:
         """Finish what was begun, and let go of the store."""
@@ -60,11 +62,20 @@ class EmbeddedPayloads:
         self._run_directory = RunDirectory(run_directory)
         self._store = SqliteStore(self._run_directory.store, busy_seconds=_BUSY_SECONDS)
         self._storekeeper = _Storekeeper()
+        self._gone: list[bytes] = []
+        """Clients whose objects are not released yet. A transaction for each would cost more than all else that is
+        done for one that comes, stores nothing and leaves; and whether it stores anything nobody tells the scheduler.
+        """
+        self._busy = False
+        """One was released since the last look: those that follow wait for the next."""
         self.address = ObjectStorageAddress(host=str(self._run_directory.store), port=0, scheme="sqlite")
 
     def release_owner(self, owner: bytes) -> None:
         """See `PayloadKeeper`."""
-        self._storekeeper.post(partial(self._store.release_owner, owner))
+        self._gone.append(owner)
+        if not self._busy:
+            self._busy = True
+            self._release()
 
     def release_objects(self, object_ids: Sequence[bytes]) -> None:
         """See `PayloadKeeper`."""
@@ -77,15 +88,22 @@ class EmbeddedPayloads:
         """None: our workers keep no objects."""
         return iter(())
 
-    def try_again(self) -> None:
+    def look_after_store(self) -> None:
         """See `PayloadKeeper`."""
         self._storekeeper.try_again()
+        self._busy = False
+        self._release()
 
     def close(self) -> None:
-        """See `PayloadKeeper`."""
+        """See `PayloadKeeper`. With the store goes all that is in it."""
         self._storekeeper.close()
         self._store.close()
         self._run_directory.close()
+
+    def _release(self) -> None:
+        gone, self._gone = self._gone, []
+        if gone:
+            self._storekeeper.post(partial(self._store.release_owners, gone))
 
 
 class ScalerPayloads:
@@ -136,7 +154,7 @@ class ScalerPayloads:
         gone, self._gone = self._gone, []
         return deleted(b"", gone)
 
-    def try_again(self) -> None:
+    def look_after_store(self) -> None:
         """See `PayloadKeeper`."""
         self._storekeeper.try_again()
 

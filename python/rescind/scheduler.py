@@ -351,7 +351,7 @@ class Scheduler:
         return done
 
     def _look_after_payloads(self) -> None:
-        self._payloads.try_again()
+        self._payloads.look_after_store()
         for frame in self._payloads.news_for_workers():
             for worker in self._machine.workers:
                 self._send_frame(worker, frame, None)

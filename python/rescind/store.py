@@ -169,9 +169,14 @@ class SqliteStore:
 
     def release_owner(self, owner: bytes) -> None:
         """See `ObjectStore.release_owner`."""
+        self.release_owners([owner])
+
+    def release_owners(self, owners: Iterable[bytes]) -> None:
+        """As `release_owner` for each, in one transaction."""
+        doomed = [(owner,) for owner in owners]
         with self._connected() as connection, self._writing, _transaction(connection):
-            connection.execute("INSERT OR IGNORE INTO released (owner) VALUES (?)", (owner,))
-            connection.execute("DELETE FROM objects WHERE owner = ?", (owner,))
+            connection.executemany("INSERT OR IGNORE INTO released (owner) VALUES (?)", doomed)
+            connection.executemany("DELETE FROM objects WHERE owner = ?", doomed)
 
     def count(self) -> int:
         """See `ObjectStore.count`."""

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, cast
 
-from rescind.messages import MAX_TASK_ID_BYTES, Message, TaskCancel, TaskCancelConfirm
+from rescind.messages import (
+    MAX_TASK_ID_BYTES,
+    ClientHeartbeatEcho,
+    Message,
+    ObjectStorageAddress,
+    TaskCancel,
+    TaskCancelConfirm,
+    WorkerHeartbeatEcho,
+)
 from rescind.wire_layout import (
     BODIES,
     MAX_FRAME_BYTES,
@@ -66,6 +74,11 @@ def encode(message: Message) -> bytes:
         word: int = message.force
     elif isinstance(message, TaskCancelConfirm):
         word = message.cancel_confirm_type
+    elif isinstance(message, ClientHeartbeatEcho | WorkerHeartbeatEcho):
+        match message.object_storage_address:
+            case ObjectStorageAddress(str() as host, int() as port, str() as scheme):
+                return _echo(member_name(message), host, port, scheme)
+        return _encode(message)
     else:
         return _encode(message)
     task_id = message.task_id
@@ -86,6 +99,12 @@ def _encode(message: Message) -> bytes:
     if len(frame) > MAX_FRAME_BYTES:
         raise WireError("too large", f"{name}: a frame of {len(frame)} bytes, more than {MAX_FRAME_BYTES}")
     return frame
+
+
+@lru_cache(maxsize=16, typed=True)
+def _echo(name: str, host: str, port: int, scheme: str) -> bytes:
+    """The echo to each heartbeat says the same."""
+    return _encode(BODIES[name].type(ObjectStorageAddress(host, port, scheme)))
 
 
 @lru_cache(maxsize=256, typed=True)

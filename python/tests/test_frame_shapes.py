@@ -16,11 +16,17 @@ from rescind.messages import (
     ArgumentType,
     CancelConfirmType,
     Capability,
+    ClientHeartbeat,
+    ClientHeartbeatEcho,
     Message,
+    ObjectStorageAddress,
+    Resource,
     Task,
     TaskCancel,
     TaskCancelConfirm,
     TaskResult,
+    WorkerHeartbeat,
+    WorkerHeartbeatEcho,
 )
 
 TASK = Task(
@@ -160,3 +166,33 @@ def test_long_frames_and_those_laid_out_otherwise_are_not_remembered() -> None:
     frame = wire.encode(TaskCancel(bytes(16)))
     decoder.decode(frame[:4] + (int.from_bytes(frame[4:8], "little") + 1).to_bytes(4, "little") + frame[8:] + bytes(8))
     assert decoder._shapes == {}
+
+
+BEATS: list[Message] = [
+    ClientHeartbeat(Resource(12, 1 << 30), 7, "a host"),
+    ClientHeartbeatEcho(ObjectStorageAddress("a host", 1, "tcp")),
+    WorkerHeartbeat(Resource(12, 1 << 30), 1 << 20, 5, 2, hostname="a host"),
+    WorkerHeartbeatEcho(ObjectStorageAddress("a host", 1, "tcp")),
+]
+
+
+@pytest.mark.parametrize("message", BEATS, ids=[type(each).__name__ for each in BEATS])
+def test_a_heartbeat_that_came_before_is_not_decoded_again(message: Message, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder, frame = Decoder(), wire.encode(message)
+    assert decoder.decode(frame) == message
+    for bit in range(8 * len(frame)):
+        turned = bytearray(frame)
+        turned[bit // 8] ^= 1 << bit % 8
+        assert outcome(decoder, bytes(turned)) == outcome(None, bytes(turned)), f"bit {bit}"
+    decoder.decode(frame)
+    monkeypatch.setattr(wire, "decode", lambda _: pytest.fail("decoded again"))
+    assert decoder.decode(frame) == message
+
+
+def test_of_ever_other_heartbeats_only_the_last_are_kept() -> None:
+    decoder = Decoder()
+    for number in range(200):
+        assert decoder.decode(wire.encode(ClientHeartbeat(latency_microseconds=number))) == ClientHeartbeat(
+            latency_microseconds=number
+        )
+    assert len(decoder._beats) < 100

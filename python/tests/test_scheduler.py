@@ -34,6 +34,7 @@ from rescind.messages import (
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
+from rescind.payload_keeper import EmbeddedPayloads
 from rescind.run_directory import RunDirectoryUnusable
 from rescind.scheduler import EndpointInUse, Scheduler
 from rescind.scheduler_machine import SchedulerSettings
@@ -335,6 +336,37 @@ def test_what_the_store_could_not_do_is_tried_again(tmp_path: Path, monkeypatch:
     assert store.count() == 0
     store.close()
     running.stop()
+
+
+def test_clients_that_leave_together_are_released_together(tmp_path: Path) -> None:
+    """The first at once, whatever the clock does; the others when the scheduler looks after its store next."""
+    payloads = EmbeddedPayloads(tmp_path)
+    store = SqliteStore(payloads.address.host, create=False)
+
+    def left() -> int:
+        done = threading.Event()
+        payloads._storekeeper.post(done.set)
+        assert done.wait(HANG / 1000)
+        return store.count()
+
+    owners = [b"C%d" % number for number in range(4)]
+    for owner in owners:
+        store.put(owner, owner.ljust(32), b"payload")
+    for owner in owners:
+        payloads.release_owner(owner)
+    assert left() == 3
+    store.put(owners[1], bytes(32), b"on its way while its client left")
+    payloads.look_after_store()
+    assert left() == 0
+    store.put(owners[1], bytes(32), b"too late")
+    assert left() == 0
+    for owner in (b"C4", b"C5"):
+        store.put(owner, bytes(32), b"of one that leaves alone")
+        payloads.release_owner(owner)
+        assert left() == 0
+        payloads.look_after_store()
+    store.close()
+    payloads.close()
 
 
 def test_what_has_arrived_shows_that_its_sender_lives(tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ from rescind.messages import (
     Capability,
     ClientDisconnect,
     ClientHeartbeat,
+    ClientHeartbeatEcho,
     Message,
+    ObjectStorageAddress,
     Resource,
     Task,
     TaskCancel,
@@ -31,6 +33,7 @@ from rescind.messages import (
     TaskLog,
     TaskResult,
     WorkerHeartbeat,
+    WorkerHeartbeatEcho,
 )
 
 ID = bytes(range(16))
@@ -165,6 +168,17 @@ def test_a_value_that_does_not_fit_is_refused_by_name(message: Message, reason: 
     with pytest.raises(wire.WireError, match=field) as caught:
         wire.encode(message)
     assert caught.value.reason == reason
+
+
+def test_an_echo_that_is_remembered_does_not_pass_for_another_of_a_wrong_type() -> None:
+    for kind in (ClientHeartbeatEcho, WorkerHeartbeatEcho):
+        for address in (ObjectStorageAddress("host", 1, "tcp"), ObjectStorageAddress("host", 2, "tcp")):
+            for _ in range(2):
+                assert wire.decode(wire.encode(kind(address))) == kind(address)
+        for wrong in (ObjectStorageAddress("host", 1.0, "tcp"), ObjectStorageAddress("host", True, "tcp")):  # type: ignore[arg-type]
+            with pytest.raises(wire.WireError) as caught:
+                wire.encode(kind(wrong))
+            assert caught.value.reason == "wrong type"
 
 
 def test_the_longest_frame_is_accepted_and_one_word_more_is_not() -> None:

@@ -16,6 +16,7 @@ from rescind_conformance.audit import Audit, changes_nothing, first_broken, judg
 from rescind_conformance.case import Profile
 from rescind_conformance.explorer.cast import Bench
 from rescind_conformance.explorer.live_peers import LivePeers
+from rescind_conformance.explorer.live_world import LiveWorld
 from rescind_conformance.explorer.scenario import ClientPlan, RawPlan, Scenario, SchedulerPlan
 from rescind_conformance.explorer.system import System
 from rescind_conformance.findings import Conversation
@@ -81,15 +82,31 @@ def length_of(result: CaseResult) -> int:
     return sum(not entry.fence and entry.receiver == SCHEDULER for entry in result.trace[:end])
 
 
+@dataclass(slots=True)
+class Standing:
+    """The scheduler that stays for the next order, or the next session: nothing is left over in it."""
+
+    world: World | None = None
+    """Of the order before, closed."""
+
+
 class LiveSession:
-    """Drives one order after another, against the same subject for as long as nothing is left over in it.
+    """Drives one order after another, against the same scheduler for as long as nothing is left over in it.
 
     For one thread. Use as a context: it ends what it has started.
     """
 
-    def __init__(self, scenario: Scenario, subject: Subject, deadline: float, show: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        subject: Subject,
+        deadline: float,
+        show: Callable[[int], None],
+        standing: Standing | None = None,
+    ) -> None:
         """`scenario` must be `drivable`. `deadline`: seconds after which a missing echo is taken as missing.
-        `show` is called after each order with the number of those that were driven.
+        `show` is called after each order with the number of those that were driven. `standing`: with what a session
+        before this has left, and this leaves, a scheduler; otherwise it is ended with the session.
         """
         self.system = System(scenario, judges=Bench())  # the peers are not judged
         self.result = LiveResult(scenario.name)
@@ -99,6 +116,9 @@ class LiveSession:
         self._show = show
         self._conversation = Conversation(self._recorder.context, deadline, threading.Event())
         self._world: World | None = None
+        """Of the order that is driven."""
+        self._stays = standing is not None
+        self._standing = standing or Standing()
         self._left_over = 0
         """So many orders, one after another, in which something of an earlier one was left over."""
 
@@ -109,16 +129,18 @@ class LiveSession:
         self._recorder.end()
         if self._world is not None:
             self._subject.leave(self._world)
+        if self._standing.world is not None and not self._stays:
+            self._subject.leave(self._standing.world)
         self._recorder.context.destroy(linger=0)
 
     def begin(self) -> LivePeers:
         """The peers of the next order, connected. Raises as `Subject.open` does."""
-        if self._world is None:
-            world = self._subject.open(self._conversation, Profile.DEFAULT, [])
-            assert isinstance(world, World)
-        else:
-            world = World(self._conversation, self._world.instance, self._world.keys)
-        self._world = world
+        former, self._standing.world = self._standing.world, None
+        if former is None:
+            opened = self._subject.open(self._conversation, Profile.DEFAULT, [])
+            assert isinstance(opened, World)
+            former = opened
+        self._world = world = LiveWorld(self._conversation, former.instance, self._recorder.on_sent)
         self._recorder.begin(world.trace)
         return LivePeers(self.system.scenario, world)
 
@@ -141,7 +163,9 @@ class LiveSession:
         # The clients go before the workers, so that none of their tasks is there when those of the next order come.
         if found or left_over or not self._world.close(farewell=True):
             self._subject.leave(self._world)
-            self._world = None
+        else:
+            self._standing.world = self._world
+        self._world = None
         self._show(self.result.orders)
         return departure is None and all(changes_nothing(peers.world.trace, one.position or 0) for one in found)
 

@@ -149,7 +149,7 @@ class Tlc:
         return [
             *(self._java, *tuning, f"-Djava.io.tmpdir={scratch}", "-cp", str(self._jar), "tlc2.TLC"),
             *("-tool", "-nowarning", "-deadlock", "-workers", str(workers), "-metadir", str(scratch / "states")),
-            *(("-coverage", _ONCE) if configuration.tells else ()),
+            *(("-coverage", _ONCE) if configuration.counts else ()),
             *("-config", str(path), f"{configuration.module}.tla"),
         ]
 

@@ -119,7 +119,7 @@ def test_a_fault_in_a_party_is_a_failed_cell_with_what_was_said(tmp_path: Path, 
 HOARDING = """
 import sys
 from rescind.store import SqliteStore
-SqliteStore.delete = SqliteStore.release_owner = lambda *_: None
+SqliteStore.delete = SqliteStore.release_owners = lambda *_: None
 if "interop" in sys.orig_argv:
     from rescind_conformance.interop import runner
     runner._EMPTY_SECONDS = 0.2

@@ -200,11 +200,8 @@ def test_the_demo_shows_a_cancel_in_every_state() -> None:
         (["scheduler", "--endpoint", "ipc:///no/such/folder/s"], "cannot bind"),
         (["scheduler", "--endpoint", "tcp://127.0.0.1:0", "--run-directory", "/proc/nobody"], "--run-directory"),
         (["scheduler", "--endpoint", "tcp://127.0.0.1:0", "--trace", "/no/such/folder/t"], "/no/such/folder/t"),
-        (["scheduler", "--endpoint", "tcp://127.0.0.1:0", "--client-timeout", "inf"], "client_timeout"),
         (["worker", "--endpoint", "tcp://127.0.0.1"], "give one like tcp://"),
         (["worker", "--name", "n" * 300], "at most 200"),
-        (["worker", "--queue-size", "99999999999"], "queue_size"),
-        (["worker", "--heartbeat-interval", "inf"], "heartbeat_interval"),
         (["worker", "--heartbeat-interval", "100"], "less than scheduler_timeout"),
     ],
 )

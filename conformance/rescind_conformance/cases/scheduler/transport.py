@@ -11,6 +11,8 @@ from rescind_conformance.peers import CANCELED, TaskRef, Unreadable
 from rescind_conformance.world import World
 
 MANY = 3000
+FENCED = 500
+"""Of so many messages, the last is fenced."""
 LONG = 10_000
 """Bytes of metadata, so that the results do not fit into the buffers of sockets and kernels."""
 
@@ -74,15 +76,15 @@ def client_that_reads_late(world: World) -> None:
     client, worker = world.client(receive_queue=1), world.worker(queue_size=MANY)
     with world.unrecorded(client, f"submits {MANY} tasks, and does not read while their results come"):
         tasks = [TaskRef(new_task_id(), "") for _ in range(MANY)]
-        for task in tasks:
-            client.submit(task, fence=False)
-        world.fence([client])
+        # Fenced now and then: the deadline is not for all of it together.
+        for number, task in enumerate(tasks, start=1):
+            client.submit(task, fence=number % FENCED == 0)
         world.fence([worker])
         worker.inbox.clear()
         world.ignore(client)
-        for task in tasks:
-            worker.send(TaskResult(task.id, TaskResultType.SUCCESS, bytes(LONG)), fence=False)
-        world.fence([worker])
+        for number, task in enumerate(tasks, start=1):
+            result = TaskResult(task.id, TaskResultType.SUCCESS, bytes(LONG))
+            worker.send(result, fence=number % FENCED == 0)
         world.heed(client)
         world.fence([client], unanswered_is_fine=True)  # the echo may have been thrown away too
     if any(isinstance(message, ClientDisconnect) for message in client.inbox):

@@ -106,15 +106,8 @@ class PeerAhead:
         """What there is to look at if something is on its way to it, by `calm`; None: that hangs on the store."""
 
 
-class PeersAhead(NamedTuple):
-    """What can happen next while all peers stand as they do."""
-
-    steps: list[PackedStep] | None
-    """Their own steps; None: what they are hangs on the store."""
-    moves: list[Addend]
-    takes: list[tuple[int, int]]
-    """What the scheduler can take, and what that adds to the packed state."""
-    rests: bool
-    """Nothing has to happen."""
-    chooses: bool
-    """The scheduler may do something by itself."""
+PeersAhead = tuple[list[PackedStep] | None, list[Addend], list[tuple[int, int]], bool, bool]
+"""What can happen next while all peers stand as they do: their own steps, or None if what they are hangs on the store,
+and the moves that these are; what the scheduler can take, and what that adds to the packed state; whether nothing has
+to happen; and whether the scheduler may do something by itself.
+"""

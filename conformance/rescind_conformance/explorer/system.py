@@ -183,17 +183,21 @@ class System:
         calm = state & CALM
         numbers = [state >> shift & PEER for shift in self._layout.peers]
         peers = [self._ahead.get(number) or self._look_at_peer(number) for number in numbers]
-        takes = [take for peer in peers for take in peer.takes]
+        takes: list[tuple[int, int]] = []
+        for peer in peers:
+            if peer.takes:
+                takes = takes + peer.takes if takes else peer.takes
         rests = not takes
         steps: list[PackedStep] | None = []
         moves: list[Addend] = []
         if not (reduction and takes and self._are_quiet(peers, calm)):
             for peer in peers:
                 rests = rests and peer.idle
-                moves += peer.moves[calm]
-                at_once = peer.at_once[calm]
-                steps = None if steps is None or at_once is None else steps + at_once
-        found = self._peers_of[reduction][state & self._peers_mask] = PeersAhead(steps, moves, takes, rests, not calm)
+                if more := peer.moves[calm]:
+                    at_once = peer.at_once[calm]
+                    moves = moves + more if moves else more
+                    steps = None if steps is None or at_once is None else steps + at_once if steps else at_once
+        found = self._peers_of[reduction][state & self._peers_mask] = (steps, moves, takes, rests, not calm)
         return found
 
     def _are_quiet(self, peers: list[PeerAhead], calm: int) -> bool:

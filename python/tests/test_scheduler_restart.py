@@ -17,13 +17,10 @@ from pathlib import Path
 
 import cloudpickle
 import pytest
-import zmq
 from cluster import COMMAND, Cluster
 
 from rescind import CancelOutcome, Client, ScalerFuture
 from rescind.client import SchedulerLost
-from rescind.curve import Role
-from rescind.scheduler_connection import SchedulerConnection
 from rescind.trace import TraceEvent, TraceRecord, read_trace
 
 HANG = 30.0
@@ -239,34 +236,3 @@ def test_temporary_directories_of_schedulers_that_were_killed_are_removed(tmp_pa
     assert first < last
     assert both & last == first
     assert not list(tmp_path.glob("rescind-scheduler-*"))
-
-
-def test_what_came_before_the_connection_ended_is_received() -> None:
-    """ZeroMQ may tell of both at one moment; what a scheduler says as it ends must not be lost (S9.10)."""
-    for _ in range(5):
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        scheduler: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        router = scheduler.socket(zmq.ROUTER)
-        endpoint = f"tcp://127.0.0.1:{router.bind_to_random_port('tcp://127.0.0.1')}"
-        connection = SchedulerConnection(context, endpoint, b"C1", Role.CLIENT, None)
-        while not connection.made:
-            assert connection.monitor.poll(int(HANG) * 1000)
-            connection.watch()
-        connection.send(b"hello")
-        assert router.recv_multipart() == [b"C1", b"hello"]
-        with contextlib.suppress(zmq.Again):  # from here on it waits for a word that there is something
-            connection.socket.recv(zmq.NOBLOCK)
-        for number in range(3):
-            router.send_multipart([b"C1", b"%d" % number])
-        router.close(linger=-1)
-        scheduler.term()
-        while connection.lost is None:
-            assert connection.monitor.poll(int(HANG) * 1000)
-            connection.watch()
-        came: list[bytes] = []
-        with contextlib.suppress(zmq.Again):
-            while True:
-                came.append(connection.socket.recv(zmq.NOBLOCK))
-        connection.close(orderly=False)
-        context.term()
-        assert came == [b"0", b"1", b"2"]

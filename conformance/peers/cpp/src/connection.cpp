@@ -118,7 +118,9 @@ Dealer::Dealer(const std::string& endpoint, const Bytes& routing_id)
 Dealer::~Dealer() { zmq_socket_monitor(socket_.get(), nullptr, 0); }
 
 void Dealer::attempt() {
-  next_attempt_ = std::chrono::steady_clock::now() + between_attempts;
+  // From here on, not from ZeroMQ's first word of it: its thread may be late, and of two connections under one routing
+  // id a ROUTER hears one only.
+  under_way_ = true;
   if (zmq_connect(socket_.get(), endpoint_.c_str()) != 0) raise("cannot connect to " + endpoint_);
 }
 
@@ -150,9 +152,8 @@ void Dealer::handle(int event) {
     made_ = true;
     for (const auto& frame : waiting_) send(frame);
     waiting_.clear();
-  } else if (event == ZMQ_EVENT_CONNECTED || event == ZMQ_EVENT_CONNECT_DELAYED) {
-    under_way_ = true;
-  } else {
+  } else if (event == ZMQ_EVENT_CONNECT_RETRIED || event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL ||
+             event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {  // one of these ends each attempt that comes to nothing
     under_way_ = false;
     next_attempt_ = std::chrono::steady_clock::now() + between_attempts;
   }

@@ -219,14 +219,14 @@ class PlayedScheduler(Findings):
             self._pump(min(left, _LONGEST_POLL))
 
     def comes_to(self, count: Callable[[], int], wanted: int) -> bool:
-        """Wait until a count has risen to this; whether it has. The deadline is for each step.
+        """Wait until a count has risen to this, or the subject has gone; whether it has. The deadline is for each step.
 
         How fast many things come is the machine's business.
         """
-        while (seen := count()) < wanted:
-            if not self._wait(lambda seen=seen: count() > seen):  # type: ignore[misc]
+        while (seen := count()) < wanted and not self.gone:
+            if not self._wait(lambda seen=seen: count() > seen or self.gone):  # type: ignore[misc]
                 return False
-        return True
+        return count() >= wanted
 
     def expect_heartbeats(self, number: int, requirement: str, meanwhile: str = "", *, vital: bool = False) -> bool:
         """Check that so many more heartbeats come; how fast is not measured."""
@@ -375,6 +375,10 @@ class PlayedScheduler(Findings):
         self._router = self._conversation.context.socket(zmq.ROUTER)
         for option in (zmq.SNDHWM, zmq.RCVHWM):
             self._router.setsockopt(option, 0)
+        self._poller = zmq.Poller()
+        self._poller.register(self._router, zmq.POLLIN)
+        self._poller.register(self.adapter.output, zmq.POLLIN)
+        self._watch_connections()
         while True:
             try:
                 self._router.bind(endpoint)
@@ -385,6 +389,6 @@ class PlayedScheduler(Findings):
                 self._conversation.go_on()  # ZeroMQ is still closing the former socket
                 self._router.poll(1)
         self.endpoint = self._router.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
-        self._poller = zmq.Poller()
-        self._poller.register(self._router, zmq.POLLIN)
-        self._poller.register(self.adapter.output, zmq.POLLIN)
+
+    def _watch_connections(self) -> None:
+        """Called before anybody can connect, for those who want to know of connections."""

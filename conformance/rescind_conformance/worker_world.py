@@ -333,9 +333,10 @@ class WorkerWorld(JudgedWorld):
 
     # --- the connection
 
-    def _open_router(self, endpoint: str) -> None:
-        super()._open_router(endpoint)
-        self._monitor = self._router.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+    def _watch_connections(self) -> None:
+        # Not those whose handshake has succeeded: who looks first whether somebody listens, or gives an attempt up, has
+        # connections that end without one.
+        self._monitor = self._router.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
         self._poller.register(self._monitor, zmq.POLLIN)
         self._connections = 0
         self.gone = False
@@ -346,7 +347,7 @@ class WorkerWorld(JudgedWorld):
         with contextlib.suppress(zmq.Again):
             while True:
                 event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))["event"]
-                self._connections += 1 if event == zmq.EVENT_HANDSHAKE_SUCCEEDED else -1
+                self._connections += 1 if event == zmq.EVENT_ACCEPTED else -1
                 if (gone := self._connections <= 0) is not self.gone:
                     self._receive()  # what came before the end
                     self.gone = gone

@@ -6,6 +6,7 @@ the adapter, from which the worker is forked; what the processes of tasks do is 
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -618,6 +619,22 @@ def ids_end_at_a_zero() -> None:
 @fault
 def unknown_arguments_are_object_ids() -> None:
     in_processes("import rescind.worker_process as p; p._object_of = lambda argument, position: argument.data")
+
+
+# --- no fault
+
+
+@fault
+def somebody_looks_first_whether_the_scheduler_listens() -> None:
+    def make(init: Any) -> Any:
+        def looking(self: Any, context: Any, endpoint: str, *rest: Any) -> None:
+            host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+            socket.create_connection((host, int(port))).close()
+            init(self, context, endpoint, *rest)
+
+        return looking
+
+    patch(SchedulerConnection, "__init__", make)
 
 
 if __name__ == "__main__":

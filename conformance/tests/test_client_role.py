@@ -172,9 +172,11 @@ def test_a_slow_machine_is_not_held_against_the_client(
     assert (result.departures, result.harness_error) == ([], None)
 
 
-@pytest.mark.parametrize(("each_wait_brings", "comes"), [(1, True), (3, True), (0, False)])
+@pytest.mark.parametrize(
+    ("each_wait_brings", "gone", "comes"), [(1, False, True), (3, False, True), (0, False, False), (0, True, False)]
+)
 def test_the_deadline_is_for_each_of_many_things(
-    each_wait_brings: int, comes: bool, monkeypatch: pytest.MonkeyPatch
+    each_wait_brings: int, gone: bool, comes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     came = 0
 
@@ -185,4 +187,5 @@ def test_the_deadline_is_for_each_of_many_things(
 
     monkeypatch.setattr(ClientWorld, "_wait", wait)
     world: ClientWorld = object.__new__(ClientWorld)
+    world.gone = gone
     assert world.comes_to(lambda: came, 7) is comes

@@ -162,8 +162,18 @@ def test_a_faulty_worker_is_caught(played: Played, fault: str, requirement: str,
     report, left = played[fault, case].result()
     (result,) = report.results
     assert result.harness_error is None
-    assert {departure.requirement for departure in result.departures} == {requirement}, result.departures
+    departed = {departure.requirement for departure in result.departures}
+    assert departed == {requirement}, "\n".join(
+        [*map(str, result.departures), *trace_lines(result.trace, result.names), result.log]
+    )
     assert left == []
+
+
+def test_a_connection_over_which_nothing_is_said_is_not_the_workers() -> None:
+    """Nor is its end: of an attempt that was given up, or of a look whether somebody listens."""
+    report, _ = play("somebody-looks-first-whether-the-scheduler-listens", "running.force-on-children")
+    (result,) = report.results
+    assert (result.departures, result.harness_error) == ([], None)
 
 
 def test_a_slow_machine_is_not_held_against_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:

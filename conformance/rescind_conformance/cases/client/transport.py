@@ -87,8 +87,8 @@ def sent_in_order(world: ClientWorld) -> None:
         tasks.append(TaskRef(task_id, name))
         world.names[task_id] = name
     calls = [world.start_cancel(task) for task in tasks]
-    all_came = "a TaskCancel comes for each"
-    world.wait_for("T3", lambda: all(world.waiting(one, TaskCancel) for one in tasks), all_came, lambda: "it does not")
+    came = world.comes_to(lambda: sum(bool(world.waiting(one, TaskCancel)) for one in tasks), len(tasks))
+    world.check("T3", came, "a TaskCancel comes for each", "it does not")
     sent = [entry.message for entry in world.trace if entry.receiver == SCHEDULER]
     order = [task_id_of(message) for message in sent if isinstance(message, Task)]
     world.check("T3", order == [task.id for task in tasks], "the Tasks come in the order of submission", "they do not")

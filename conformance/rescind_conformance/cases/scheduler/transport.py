@@ -60,8 +60,11 @@ def client_that_does_not_read(world: World) -> None:
     deaf = world.client(receive_queue=1)
     world.ignore(deaf)
     with world.unrecorded(deaf, "sends 10000 TaskCancels of unknown tasks and reads nothing"):
-        for _ in range(10_000):
+        for number in range(1, 10_001):
             deaf.send(TaskCancel(new_task_id()), fence=False)
+            if number % FENCED == 0:  # by another: whoever does not read cannot be fenced
+                with world.unresponsive_means("T5"):
+                    world.fence([owner])
     with world.unresponsive_means("T5"):
         for _ in range(20):
             task = owner.submit()
@@ -86,7 +89,11 @@ def client_that_reads_late(world: World) -> None:
             result = TaskResult(task.id, TaskResultType.SUCCESS, bytes(LONG))
             worker.send(result, fence=number % FENCED == 0)
         world.heed(client)
-        world.fence([client], unanswered_is_fine=True)  # the echo may have been thrown away too
+        while True:  # as long as something comes
+            seen = len(client.inbox)
+            world.fence([client], unanswered_is_fine=True)  # the echo may have been thrown away too
+            if not client.outstanding or len(client.inbox) == seen:
+                break
     if any(isinstance(message, ClientDisconnect) for message in client.inbox):
         world.unsupported("it takes a client whose queue is full as lost")
     results = Counter(message.task_id for message in client.inbox if isinstance(message, TaskResult))

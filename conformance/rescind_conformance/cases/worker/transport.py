@@ -49,12 +49,7 @@ def order(world: WorkerWorld) -> None:
     for message in [world.task_message(task, "return") for task in tasks]:
         world.send(message)
         world.send(TaskCancel(message.task_id))
-    world.wait_for(
-        "T3",
-        lambda: len(world.waiting(kind=TaskCancelConfirm)) >= MANY or world.gone,
-        f"{MANY} answers come",
-        lambda: f"{len(world.waiting(kind=TaskCancelConfirm))} came",
-    )
+    world.comes_to(lambda: len(world.waiting(kind=TaskCancelConfirm)), MANY)
     expected = [TaskCancelConfirm(task.id, CANCELED) for task in tasks]
     happened = ", ".join(map(world.describe, world.inbox)) or "nothing"
     world.check("T3", world.inbox == expected, "canceled for each task, in order", f"W1 sent {happened}")
@@ -71,12 +66,8 @@ def many_in_one_breath(world: WorkerWorld) -> None:
     for task in tasks:
         world.cancel(task)
     expected = [TaskCancelConfirm(task.id, CANCEL_NOT_FOUND) for task in tasks]
-    world.wait_for(
-        "W2.4",
-        lambda: len(world.inbox) >= THOUSANDS or world.gone,
-        f"{THOUSANDS} answers come",
-        lambda: f"{len(world.inbox)} came",
-    )
-    world.check("W2.4", world.inbox == expected, "cancelNotFound for each, in order", "others came")
+    world.comes_to(lambda: len(world.inbox), THOUSANDS)
+    happened = f"{len(world.inbox)} answers came" if len(world.inbox) != THOUSANDS else "others came"
+    world.check("W2.4", world.inbox == expected, "cancelNotFound for each, in order", happened)
     world.inbox.clear()
     world.expect_nothing("W1.2")

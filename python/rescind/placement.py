@@ -20,6 +20,9 @@ class WorkerRecord:
     """Of its last heartbeat; at most what a worker may have."""
     last_seen: float
     tasks: dict[bytes, None] = field(default_factory=dict)
+    relieved: bool = False
+    """It was asked for what it has beyond its queue size, since the last time that passed: to look costs as much as it
+    has tasks, and its heartbeats, as many as it likes, must not cost as much each (S11.1)."""
     bucket: int | None = None
     """The load under which `Placement` lists it; None while it has no room."""
 

@@ -78,8 +78,12 @@ class Graph:
     nodes: dict[bytes, Node] = field(default_factory=dict)
     open: dict[bytes, None] = field(default_factory=dict)
     """The nodes that have not ended."""
-    asking: set[bytes] | None = None
-    """While a round of the whole graph is open: the nodes that have an owner's round open (S12.13)."""
+    unasked: dict[bytes, None] = field(default_factory=dict)
+    """Those of them that have no owner's round open: another cancel of the graph means these, and no others."""
+    unforced: dict[bytes, None] = field(default_factory=dict)
+    """Those that have none with force."""
+    asking: bool = False
+    """Whether a round of the whole graph is open (S12.13)."""
     canceled: bool = False
     failure: TaskResult | None = None
     weight: int = 0
@@ -109,7 +113,7 @@ def plan(message: GraphTask, owner: bytes) -> Graph:
     except BadGraph:
         graph.dissolve()
         raise
-    graph.open = dict.fromkeys(graph.nodes)
+    graph.open, graph.unasked, graph.unforced = (dict.fromkeys(graph.nodes) for _ in range(3))
     return graph
 
 

@@ -315,8 +315,9 @@ class SchedulerMachine(SchedulerTasks):
             self._workers[sender] = worker
         else:
             worker.queue_size = places
-            if not self._closing:
+            if worker.load > places and not (self._closing or worker.relieved):
                 # At once: a worker that drains gives back by its good-bye what it has left, which is a loss (S9.4).
+                worker.relieved = True
                 self._take_back(surplus_of(worker, self._is_movable, self._is_leaving))
         self._placement.update(worker)
         self._dispatch()
@@ -411,6 +412,7 @@ class SchedulerMachine(SchedulerTasks):
             if now - worker.last_seen > self._settings.worker_timeout:
                 self._out.append(Lost(identity))
                 self._lose_worker(identity)
+            worker.relieved = False
         for identity, client in list(self._clients.items()):
             if now - client.last_seen > self._settings.client_timeout:
                 self._out.append(Lost(identity))

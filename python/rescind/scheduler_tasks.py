@@ -152,11 +152,14 @@ class SchedulerTasks:
         self._changed_graphs[graph.graph_id] = graph  # it may be empty
 
     def _cancel_graph(self, graph: Graph, given: TaskInput) -> None:
-        """S12.12: each node is cancelled; S12.13: those that a worker holds answer for the graph."""
-        nodes = [self._tasks[each] for each in graph.open]
-        for node in nodes:
-            self._apply(node, given)
-        graph.asking = {node.task_id for node in nodes if node.state in _ASKING}
+        """S12.12: each node is cancelled; S12.13: those that a worker holds answer for the graph.
+
+        Nodes for which it changes nothing are not looked at: a short message, sent again and again, must not cost each
+        time what ten thousand do (S11.1).
+        """
+        for node_id in list(graph.unforced if given is TaskInput.CANCEL_FORCE else graph.unasked):
+            self._apply(self._tasks[node_id], given)
+        graph.asking = True
 
     def _settle_graphs(self) -> None:
         """Carry on what the ends of nodes mean for others. A loop, since a chain of nodes may be long."""
@@ -176,8 +179,8 @@ class SchedulerTasks:
                 owner.weight -= graph.weight
                 self._send(graph.owner, graph.last_word())
                 graph.dissolve()
-            elif graph.asking is not None and not graph.asking:
-                graph.asking = None
+            elif graph.asking and len(graph.unasked) == len(graph.open):
+                graph.asking = False
                 self._send(graph.owner, TaskCancelConfirm(graph.graph_id, CancelConfirmType.CANCEL_FAILED))
         if self._changed_graphs:
             self._changed_graphs = {}
@@ -189,10 +192,11 @@ class SchedulerTasks:
         self._changed_graphs[graph.graph_id] = graph
         if given is TaskInput.CANCEL_FORCE or (given is TaskInput.CANCEL and task.state not in _FORCED):
             node.asked = given
-        if graph.asking is not None and task.state in _ASKING:
-            graph.asking.add(task.task_id)
-        elif graph.asking is not None:
-            graph.asking.discard(task.task_id)
+        for books, states in ((graph.unasked, _ASKING), (graph.unforced, _FORCED)):
+            if task.state in states or task.state is TaskState.ENDED:
+                books.pop(task.task_id, None)
+            else:
+                books[task.task_id] = None
         if task.state is TaskState.ENDED:
             del graph.open[task.task_id]
             self._ended_nodes.append(node)

@@ -36,6 +36,7 @@ from rescind.scheduler_machine import (
     Draining,
     DrainRequested,
     RebalanceDue,
+    TimePassed,
 )
 from rescind.trace import TraceEvent, read_trace
 from rescind.worker_machine import (
@@ -136,6 +137,21 @@ def test_what_a_draining_worker_has_queued_is_taken_back() -> None:
     system.say(b"W1", confirm(b"T1", CancelConfirmType.CANCEL_FAILED))
     system.happen(RebalanceDue())
     assert (system.heard(b"W1"), system.heard(b"W2")) == ([], [Task(b"T3")])
+
+
+def test_a_flood_of_its_heartbeats_is_not_a_flood_of_looks_at_its_tasks() -> None:
+    system = System()
+    system.dispatched(b"T1")
+    system.say(b"C1", TaskCancel(b"T1"))
+    system.say(b"W1", WorkerHeartbeat(queue_size=0))
+    system.say(b"W1", confirm(b"T1", CancelConfirmType.CANCEL_FAILED))
+    system.boxes.clear()
+    for _ in range(3):
+        system.say(b"W1", WorkerHeartbeat(queue_size=0))
+        assert [type(each) for each in system.heard(b"W1")] == [WorkerHeartbeatEcho]
+    system.happen(TimePassed(0.0))
+    system.say(b"W1", WorkerHeartbeat(queue_size=0))
+    assert system.heard(b"W1")[0] == TaskCancel(b"T1")
 
 
 # The scheduler's shell

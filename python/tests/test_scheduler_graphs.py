@@ -389,6 +389,30 @@ def test_a_round_of_a_graph_lasts_while_a_node_has_one() -> None:
     assert system.heard(b"C1") == [confirm(b"A", FAILED), confirm(b"G", FAILED)]
 
 
+def test_a_cancel_of_a_graph_costs_what_it_changes() -> None:
+    """A flood of them would hold everybody up, at ten thousand nodes each."""
+    system = running({b"A": (), b"B": (), b"C": ()})
+
+    def cost(force: bool) -> tuple[int, list[Message]]:
+        before = sum(system.machine.tally.rows)
+        system.say(b"C1", TaskCancel(b"G", force))
+        return sum(system.machine.tally.rows) - before, system.heard(b"W1")
+
+    def asked(*nodes: bytes, force: bool = False) -> tuple[int, list[Message]]:
+        return len(nodes), [TaskCancel(each, force) for each in nodes]
+
+    assert cost(force=False) == asked(b"A", b"B", b"C")
+    assert cost(force=False) == asked()
+    system.say(b"W1", confirm(b"B", FAILED))
+    assert cost(force=False) == asked(b"B")
+    assert cost(force=True) == asked(b"A", b"B", b"C", force=True)
+    assert cost(force=True) == cost(force=False) == asked()
+    system.say(b"W1", confirm(b"A", FAILED))
+    system.say(b"W1", confirm(b"A", FAILED))
+    assert cost(force=False) == asked(b"A")
+    assert cost(force=True) == asked(b"A", force=True)
+
+
 def test_the_last_result_may_end_the_round_of_a_graph() -> None:
     system = running({b"A": ()}, b"A")
     system.say(b"C1", TaskCancel(b"G"))

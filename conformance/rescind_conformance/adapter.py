@@ -30,7 +30,7 @@ PROTOCOL = 1
 HINT_SECONDS = 10.0
 """After which whoever wrote the adapter is told what they may have forgotten. It is waited for all the same: a machine
 may be slow."""
-FEATURES = ("force", "time-limit", "outcome", "timeouts", "release", "graphs", "processes", "leave")
+FEATURES = ("force", "time-limit", "outcome", "timeouts", "release", "graphs", "processes", "leave", "drain")
 """What an adapter may name in its hello."""
 _LAST_SECONDS = 1.0
 """How long an adapter may take to end after its standard input has."""

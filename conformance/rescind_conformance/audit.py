@@ -20,6 +20,8 @@ LOST = "lost, since its connection has dropped"
 """Note of a message to a peer that is not there; only a machine's are known."""
 STOPPED = "is asked to shut down"
 """Note of the scheduler itself."""
+DRAINS = "is told to drain"
+"""Another: it shuts down when nothing is left."""
 EXITED = "has exited, and all that it sent has come"
 """Another."""
 UNDECIDED = "is judged only in part: too many orders"
@@ -157,7 +159,9 @@ def _records(entry: Entry, position: int) -> Iterator[Seen]:
         yield Seen(record, f"{entry.sender} to {entry.receiver}", came)
         if not came and entry.message == _SHUTDOWN:
             yield _hidden(EventRecord(SCHEDULER, EventKind.GRACE_OVER), f"grace {position}")
-    elif entry.sender == SCHEDULER and entry.note == STOPPED:
+    elif entry.sender == SCHEDULER and entry.note in (STOPPED, DRAINS):
+        if entry.note == DRAINS:
+            yield _hidden(EventRecord(SCHEDULER, EventKind.DRAIN_REQUESTED), "drain")
         yield _hidden(EventRecord(SCHEDULER, EventKind.CLOSE_REQUESTED), "close")
         yield _hidden(EventRecord(SCHEDULER, EventKind.GRACE_OVER), "grace")
     elif entry.note in (SILENT, DROPPED):

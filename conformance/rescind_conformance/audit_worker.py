@@ -156,7 +156,7 @@ class _Reader:
                     known.begun = index
                     for each in known.supposed:
                         life.wait_for(each, index)
-            case EventKind.LEAVE_REQUESTED:
+            case EventKind.LEAVE_REQUESTED | EventKind.DRAIN_REQUESTED:
                 life.add(record, "leave", position)
             case EventKind.FINISHED if not self._returns(record.task):
                 optional = not (position == known.released and known.runs_undisturbed)

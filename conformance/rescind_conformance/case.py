@@ -49,6 +49,8 @@ class Profile(StrEnum):
     """As the default, and each worker may have `LIMIT_PLACES` tasks, whatever its queueSize."""
     LIMITED_QUEUES = "limited queues"
     """As the default, and `LIMIT_QUEUE` messages may wait to be sent to a peer."""
+    DRAINING = "draining"
+    """As the default, and when it is asked to shut down it drains first, for longer than any case."""
 
 
 SHORT_PROFILES = (Profile.SHORT_TIMEOUTS, Profile.RESTLESS)

@@ -24,9 +24,10 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "max_bytes_per_client": _MANY_BYTES,
     "max_tasks_per_worker": _UNLIMITED,
     "max_queue": _UNLIMITED,
+    "drain": "0",
 }
 """What a command line may leave open besides the endpoint, in braces, and what stands there in the default profile.
-Times are in seconds; a `rebalance_interval` of 0 is never."""
+Times are in seconds; a `rebalance_interval` of 0 is never, a `drain` of 0 none."""
 _SHORT: Final = {"worker_timeout": f"{TIMEOUT:g}", "client_timeout": f"{TIMEOUT:g}"}
 _REBALANCING: Final = {"rebalance_interval": "0.1"}
 _PROFILES: Final[Mapping[Profile, Mapping[str, str]]] = {
@@ -40,6 +41,7 @@ _PROFILES: Final[Mapping[Profile, Mapping[str, str]]] = {
     Profile.LIMITED_BYTES: {"max_bytes_per_client": str(LIMIT_BYTES)},
     Profile.LIMITED_PLACES: {"max_tasks_per_worker": str(LIMIT_PLACES)},
     Profile.LIMITED_QUEUES: {"max_queue": str(LIMIT_QUEUE)},
+    Profile.DRAINING: {"drain": _LONG_SECONDS},
 }
 """What a case of each profile needs; its absence in the command line makes the case unsupported."""
 

@@ -16,7 +16,6 @@ _SCHEDULER: Mapping[str, str] = {
     "S10.3": "the suite does not start schedulers anew, nor look into their stores",
     "S12.17": "what becomes of payloads is not in a scheduler's messages",
     "S12.19": "what a scheduler keeps in memory is not in its messages",
-    "S9.12": "how a scheduler is told to drain is its own affair: the suite can only tell it to stop",
     "S11.2": "what a scheduler counts and logs is not in its messages",
     "E1": "binds those who change the schema",
     "E4": "binds those who change the schema",
@@ -34,7 +33,6 @@ _CLIENT: Mapping[str, str] = {
 _WORKER: Mapping[str, str] = {
     **_KEYS,
     "T5": "binds schedulers",
-    "W4.4": "how a worker is told to drain is its own affair: the suite can only tell it to leave",
     "T6": "an option of the subject's own sockets; its effect shows only beyond any bounded number of messages",
     "E1": "binds those who change the schema",
     "E3": "binds schedulers",

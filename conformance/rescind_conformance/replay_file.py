@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rescind import wire
 from rescind.messages import WorkerHeartbeat
-from rescind_conformance.audit import LOST, STOPPED
+from rescind_conformance.audit import DRAINS, LOST, STOPPED
 from rescind_conformance.case import Profile, all_cases
 from rescind_conformance.recording import Recording
 from rescind_conformance.report_document import split_text
@@ -212,7 +212,7 @@ def _drive(result: CaseResult, profile: Profile) -> tuple[str, str]:
         reason = "the case floods, and its steps do not have each message"
     elif profile in _TIMED:
         reason = "the order depends on time-outs, or on the moment in which the subject moves a task"
-    elif any(entry.sender == entry.receiver == SCHEDULER and entry.note == STOPPED for entry in result.trace):
+    elif any(entry.sender == entry.receiver == SCHEDULER and entry.note in (STOPPED, DRAINS) for entry in result.trace):
         reason = "the subject's process is told to end"
     elif any("all of" in one.text for one in result.departures):
         reason = "what was lost are parts of messages that their text does not show"

@@ -317,6 +317,7 @@ class ReferenceScheduler(SchedulerSubject):
             *(["--max-bytes-per-client", str(LIMIT_BYTES)] if profile is Profile.LIMITED_BYTES else []),
             *(["--max-tasks-per-worker", str(LIMIT_PLACES)] if profile is Profile.LIMITED_PLACES else []),
             *(["--max-queue", str(LIMIT_QUEUE)] if profile is Profile.LIMITED_QUEUES else []),
+            *(["--drain", _LONG] if profile is Profile.DRAINING else []),
             *(["--trace", str(directory / TRACE)] if self._trace else []),
         ]
         if self._warm is None:
@@ -346,6 +347,7 @@ class OpengrisScaler(SchedulerSubject):
         Profile.LIMITED_BYTES: "it has no option that limits bytes",
         Profile.LIMITED_PLACES: "it has no option that limits the tasks of a worker",
         Profile.LIMITED_QUEUES: "it has no option that limits queues",
+        Profile.DRAINING: "it has no option that has it drain",
     }
 
     def __init__(self) -> None:

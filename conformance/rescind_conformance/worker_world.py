@@ -56,12 +56,22 @@ class WorkerWorld(JudgedWorld):
     def __init__(self, conversation: Conversation, adapter: Adapter) -> None:
         self.bodies: dict[bytes, str] = {}
         """What the tasks do, by task id."""
+        self._drains = False
         super().__init__(conversation, adapter)
 
-    def start(self, *, processes: int = 1, queue_size: int = 10, brisk: bool = False, **options: float) -> None:
+    def start(
+        self,
+        *,
+        processes: int = 1,
+        queue_size: int = 10,
+        brisk: bool = False,
+        drains: bool = False,
+        **options: float,
+    ) -> None:
         """Have the worker start and wait for its first message; times (seconds) need feature `timeouts`.
 
-        `brisk`: give it a short heartbeat interval if it can be given one, so that it comes back soon.
+        `brisk`: give it a short heartbeat interval if it can be given one, so that it comes back soon. `drains`: have
+        it drain when it is to leave (feature `drain`).
         """
         if processes > 1:
             self.needs("processes")
@@ -69,8 +79,11 @@ class WorkerWorld(JudgedWorld):
             self.needs("timeouts")
         if brisk and "timeouts" in self.features:
             options = {"heartbeat_interval": 0.1, **options}
-        sizes = {"processes": processes, "queue_size": queue_size}
-        self.ask("start", "start()", endpoint=self.endpoint, **sizes, **options)
+        own: dict[str, Any] = {"processes": processes, "queue_size": queue_size}
+        if drains:
+            self.needs("drain")
+            own["drain"] = self._drains = True
+        self.ask("start", "start()", endpoint=self.endpoint, **own, **options)
         self.wait_for("W5.1", lambda: bool(self.routing_ids), "W1 sends something", lambda: "it did not", vital=True)
 
     # --- tasks
@@ -298,7 +311,8 @@ class WorkerWorld(JudgedWorld):
                 task = self._id_of(call.fields["task"])
                 return EventRecord(self.subject, EventKind.FINISHED, task=task, outcome="returned")
             case "leave":
-                return EventRecord(self.subject, EventKind.LEAVE_REQUESTED)
+                kind = EventKind.DRAIN_REQUESTED if self._drains else EventKind.LEAVE_REQUESTED
+                return EventRecord(self.subject, kind)
             case _:
                 return None
 

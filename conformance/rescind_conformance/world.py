@@ -23,6 +23,7 @@ from rescind.messages import (
     WorkerDisconnectNotification,
 )
 from rescind_conformance.audit import (
+    DRAINS,
     DROPPED,
     RECONNECTS,
     STOPPED,
@@ -100,7 +101,8 @@ class World(Findings):
         self.workers: list[FakeWorker] = []
         self.instance = instance
         self._conversation = conversation
-        self._deadline = conversation.deadline
+        self.deadline = conversation.deadline
+        """Seconds after which what must come is taken as missing."""
         self._decode = conversation.decoder.decode
         self._poller = zmq.Poller()
         self._peers: dict[zmq.Socket[bytes], Peer] = {}
@@ -213,7 +215,7 @@ class World(Findings):
             return
         names = ", ".join(peer.name for peer in peers if peer.outstanding)
         raise self.depart(
-            self.blame("S10.1"), f"expected: the heartbeat of {names} is echoed; no echo came in {self._deadline:g} s"
+            self.blame("S10.1"), f"expected: the heartbeat of {names} is echoed; no echo came in {self.deadline:g} s"
         )
 
     def wait_until(self, condition: Callable[[], bool], *, meanwhile: Callable[[], None] | None = None) -> bool:
@@ -255,10 +257,17 @@ class World(Findings):
 
     def stop_scheduler(self) -> None:
         """Ask the subject for an orderly shutdown. The case ends as unsupported where there is no way to."""
+        self._ask_to_stop(STOPPED)
+        self.stopping = True
+
+    def drain_scheduler(self) -> None:
+        """Tell a subject in `Profile.DRAINING` to drain: it serves on, and may exit as soon as nothing is left."""
+        self._ask_to_stop(DRAINS)
+
+    def _ask_to_stop(self, note: str) -> None:
         if not self.instance.ask_to_stop():
             self.unsupported("this subject cannot be asked to shut down")
-        self.stopping = True
-        self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, STOPPED))
+        self.trace.append(Entry(self._step, SCHEDULER, SCHEDULER, None, note))
 
     def scheduler_exited(self) -> bool:
         """Whether the subject's process has ended."""
@@ -348,7 +357,7 @@ class World(Findings):
         self.note_reconnected(peer)
         peer.beat()
         begun = time.monotonic()
-        while not self._answered(peer) and time.monotonic() - begun < self._deadline:
+        while not self._answered(peer) and time.monotonic() - begun < self.deadline:
             self.forget(peer)
             peer.connect()
             self._admit(peer)
@@ -433,7 +442,7 @@ class World(Findings):
     def _pump_until(
         self, condition: Callable[[], bool], *, beats: bool, meanwhile: Callable[[], None] | None = None
     ) -> bool:
-        deadline = time.monotonic() + self._deadline
+        deadline = time.monotonic() + self.deadline
         next_beat = time.monotonic()
         while not condition():
             self._conversation.go_on()

@@ -267,8 +267,8 @@ class WorkerMachine:
         self._out.append(ReleaseResult(assignment.task))
         self._apply(assignment, AssignmentInput.PROCESS_ENDED)
         self._start_what_fits()
-        self._leave_when_drained()
         self._leave_when_empty()
+        self._leave_when_drained()  # last: it may be the end, which is said once
 
     def _on_heartbeat_due(self, event: HeartbeatDue) -> None:
         if self._farewell is not None:

@@ -46,6 +46,7 @@ from rescind.worker_machine import (
     Finished,
     HeartbeatDue,
     Left,
+    ProcessEnded,
     Received,
     Send,
     Start,
@@ -218,6 +219,20 @@ def test_a_worker_finishes_what_runs_starts_nothing_and_leaves() -> None:
         WorkerDisconnectNotification(),
         Left(Farewell.EXIT),
     ]
+
+
+def test_a_worker_whose_last_task_is_ended_says_good_bye_once() -> None:
+    for ended_by, said in ((TaskCancel(b"T1", force=True), confirm(b"T1", CancelConfirmType.CANCELED)), (None, died())):
+        machine = WorkerMachine()
+        machine.handle(Received(Task(b"T1"), 0.0))
+        machine.handle(Drain())
+        if ended_by is not None:
+            machine.handle(Received(ended_by, 0.0))
+        assert sent(machine, ProcessEnded(b"T1"))[1:] == [said, WorkerDisconnectNotification(), Left(Farewell.EXIT)]
+
+
+def died() -> TaskResult:
+    return TaskResult(b"T1", TaskResultType.FAILED_WORKER_DIED)
 
 
 def test_a_worker_without_work_leaves_at_once() -> None:

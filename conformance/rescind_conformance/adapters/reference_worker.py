@@ -22,7 +22,7 @@ from rescind_conformance.adapters.bodies import BODIES, BodyWatch
 from rescind_conformance.subjects import version_of
 
 _LONG = 86400.0
-"""Seconds: the time-out where the suite gives none."""
+"""Seconds: the time-out where the suite gives none, and the time to drain."""
 
 
 class WorkerProcess:
@@ -98,7 +98,7 @@ class ReferenceWorker:
             "role": "worker",
             "name": "rescind",
             "version": version_of("rescind"),
-            "features": ["timeouts", "release", "processes", "leave"],
+            "features": ["timeouts", "release", "processes", "leave", "drain"],
             "storage": {"host": str(self._directory / "objects.sqlite"), "port": 0, "scheme": "sqlite"},
         }
 
@@ -109,6 +109,7 @@ class ReferenceWorker:
         queue_size: int,
         heartbeat_interval: float | None = None,
         scheduler_timeout: float = _LONG,
+        drain: bool = False,
     ) -> None:
         """Starts a worker, with its own heartbeat interval where the suite gives none."""
         self._process.start(
@@ -118,6 +119,7 @@ class ReferenceWorker:
                 f"--queue-size={queue_size}",
                 *([] if heartbeat_interval is None else [f"--heartbeat-interval={heartbeat_interval}"]),
                 f"--scheduler-timeout={scheduler_timeout}",
+                *([f"--drain={_LONG}"] if drain else []),
             ]
         )
 

@@ -210,7 +210,8 @@ def running(command: Fields) -> Fields:
 
 
 def leave(command: Fields) -> Fields:
-    # TODO, with the feature "leave": ask the worker to leave, and return {} when it has gone.
+    # TODO, with the feature "leave": ask the worker to leave, and return {} when it has gone. With the feature "drain",
+    # and "drain" true in the command "start": it first finishes what runs.
     raise Unsupported
 
 
@@ -248,7 +249,8 @@ def main() -> None:
         sys.exit(f"usage: python {sys.argv[0]} client|worker")
     # TODO: start, or open, the place where payloads are kept, and name it here; the suite puts it into each
     # heartbeat's echo, from which a client learns it. Name the features that your implementation has: "force",
-    # "time-limit", "outcome", "graphs" of a client, "processes", "leave" of a worker, "timeouts", "release" of either.
+    # "time-limit", "outcome", "graphs" of a client, "processes", "leave", "drain" of a worker, "timeouts", "release" of
+    # either.
     say(
         {
             "event": "hello",

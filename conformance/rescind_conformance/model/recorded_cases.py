@@ -70,7 +70,7 @@ def _recorded(case: Case, result: CaseResult, subject: str, own: bool) -> Record
         return RecordedCase(result, None, f"it begins with what the model leaves out: {run.cut}" if run else "no trace")
     if run.has_graphs:
         return RecordedCase(result, None, "graphs, which the model leaves out")
-    run.limited = case.profile in (Profile.LIMITED, Profile.LIMITED_BYTES)
+    run.limited = case.profile in (Profile.LIMITED, Profile.LIMITED_BYTES, Profile.DRAINING)
     run.moves = case.profile in _MOVES
     if subject != ReferenceScheduler.name:
         run.allow_any_limit_of_losses()

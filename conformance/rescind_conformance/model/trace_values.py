@@ -34,7 +34,7 @@ from rescind.messages import (
     WorkerHeartbeatEcho,
 )
 from rescind.trace import TraceEvent, TraceRecord, describe
-from rescind_conformance.audit import DROPPED, EXITED, RECONNECTS, SILENT, STOPPED, UNDECIDED
+from rescind_conformance.audit import DRAINS, DROPPED, EXITED, RECONNECTS, SILENT, STOPPED, UNDECIDED
 from rescind_conformance.judge.records import SCHEDULER, EventKind
 from rescind_conformance.model.recorded_run import NOBODY, Lane, Run, Said, Step
 from rescind_conformance.model.trace_ends import close_fenced_lanes
@@ -134,7 +134,7 @@ def _records_of(trace: Sequence[Entry]) -> tuple[_Placed, str]:
     dropped: set[str] = set()
     for position, entry in enumerate(trace, start=1):
         if entry.sender == entry.receiver:
-            if entry.note == STOPPED and entry.sender == SUBJECT:
+            if entry.note in (STOPPED, DRAINS) and entry.sender == SUBJECT:
                 records += [(position, _event(EventKind.CLOSE_REQUESTED)), (position, _event(EventKind.GRACE_OVER))]
             elif entry.note in (SILENT, DROPPED):
                 records.append((position, _event(EventKind.PEER_LOST, peer=entry.sender)))

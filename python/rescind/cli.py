@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -211,9 +211,7 @@ def scheduler(
         signal.signal(number, lambda *_: serving.stop())
     # It makes no cycles, and with a million tasks held a look for some would stop it for half a second.
     gc.disable()
-    print(f"listening on {serving.endpoint}", flush=True)
-    if serving.status_url is not None:
-        print(f"status at {serving.status_url}", flush=True)
+    _announce({"listening on": serving.endpoint, "status at": serving.status_url})
     try:
         serving.run()
     finally:
@@ -287,8 +285,7 @@ def worker(
             drain=drain,
             status=status,
         )
-        if running.status_url is not None:
-            print(f"status at {running.status_url}", flush=True)
+        _announce({"status at": running.status_url})
         running.run()
 
 
@@ -366,6 +363,18 @@ def demo(
     from rescind.demo import run_demo
 
     raise typer.Exit(run_demo(processes))
+
+
+def _announce(places: Mapping[str, str | None]) -> None:
+    """Say on standard output where it is reached. If nobody can read that any more it serves all the same."""
+    lines = [f"{what} {place}" for what, place in places.items() if place is not None]
+    try:
+        for line in lines:
+            print(line, flush=True)
+    except OSError as error:
+        logger.warning("%s (standard output cannot be written: %s)", ", ".join(lines), error.strerror or error)
+        # What Python has kept for it must go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

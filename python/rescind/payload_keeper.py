@@ -25,6 +25,10 @@ logger = logging.getLogger(__name__)
 
 _BUSY_SECONDS = 10.0
 """How long the embedded store is waited for when somebody else writes to it."""
+_MOST_WAITING = 64 * 1024 * 1024
+"""Bytes of object ids that wait for the store, which is slower than messages that name them."""
+_ID_BYTES = 64
+"""What an object id takes beside itself."""
 
 
 class PayloadKeeper(Protocol):
@@ -37,7 +41,7 @@ class PayloadKeeper(Protocol):
         """The client is gone: release what is kept for it, at the latest when `look_after_store` is called next."""
 
     def release_objects(self, object_ids: Sequence[bytes]) -> None:
-        """Nobody will ask for these: release them."""
+        """Nobody will ask for these: release them, unless more are to be released than the store can follow."""
 
     def on_instruction(self, frame: bytes, may_own: Callable[[bytes], bool]) -> None:
         """An ObjectInstruction came; `may_own` says of an owner whether the sender may speak for it."""
@@ -79,7 +83,7 @@ class EmbeddedPayloads:
 
     def release_objects(self, object_ids: Sequence[bytes]) -> None:
         """See `PayloadKeeper`."""
-        self._storekeeper.post(partial(self._store.delete, None, object_ids))
+        self._storekeeper.delete(self._store, object_ids)
 
     def on_instruction(self, frame: bytes, may_own: Callable[[bytes], bool]) -> None:
         """Nothing to do: the store knows what it has."""
@@ -126,14 +130,15 @@ class ScalerPayloads:
 
     def release_owner(self, owner: bytes) -> None:
         """See `PayloadKeeper`."""
-        self.release_objects(self._ledger.release(owner))
+        if object_ids := self._ledger.release(owner):
+            self._gone.extend(object_ids)
+            self._storekeeper.post(partial(self._store.delete, None, object_ids))
 
     def release_objects(self, object_ids: Sequence[bytes]) -> None:
         """See `PayloadKeeper`."""
-        if object_ids:
+        if object_ids and self._storekeeper.delete(self._store, object_ids):
             self._gone.extend(object_ids)
             self._ledger.forget(object_ids)
-            self._storekeeper.post(partial(self._store.delete, None, object_ids))
 
     def on_instruction(self, frame: bytes, may_own: Callable[[bytes], bool]) -> None:
         """See `PayloadKeeper`."""
@@ -208,9 +213,30 @@ class _Storekeeper:
         self._undone: deque[Callable[[], None]] = deque()
         """For that thread only, but whether there are any."""
         self._failing = False
+        self._posted = self._deleted = 0
+        """Bytes of ids: the first is of the thread that posts, the second of the other."""
+        self._refusing = False
 
     def post(self, action: Callable[[], None]) -> None:
         self._thread.post(partial(self._do, action))
+
+    def delete(self, store: ObjectStore, object_ids: Sequence[bytes]) -> bool:
+        """Have these deleted. False if too much waits already: they then go when their client does."""
+        size = sum(map(len, object_ids)) + _ID_BYTES * len(object_ids)
+        waiting = self._posted - self._deleted
+        if waiting + size <= _MOST_WAITING:
+            self._refusing = self._refusing and waiting > 0
+            self._posted += size
+            self.post(partial(self._delete, store, object_ids, size))
+            return True
+        if not self._refusing:
+            self._refusing = True
+            logger.error("payloads stay until their clients leave: more are to be released than the store can follow")
+        return False
+
+    def _delete(self, store: ObjectStore, object_ids: Sequence[bytes], size: int) -> None:
+        store.delete(None, object_ids)
+        self._deleted += size
 
     def try_again(self) -> None:
         """Only if something has failed."""

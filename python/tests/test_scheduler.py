@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 import zmq
+from cluster import COMMAND
 
-from rescind import wire
+from rescind import payload_keeper, wire
 from rescind.messages import (
     CancelConfirmType,
     ClientDisconnect,
@@ -367,6 +368,52 @@ def test_clients_that_leave_together_are_released_together(tmp_path: Path) -> No
         payloads.look_after_store()
     store.close()
     payloads.close()
+
+
+def test_what_waits_to_be_released_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker that is lost names payloads faster than the store deletes them; what its client leaves goes with it."""
+    monkeypatch.setattr(payload_keeper, "_MOST_WAITING", 1000)
+    payloads = EmbeddedPayloads(tmp_path)
+    store = SqliteStore(payloads.address.host, create=False)
+    goes_on = threading.Event()
+
+    def left() -> int:
+        done = threading.Event()
+        payloads._storekeeper.post(done.set)
+        assert done.wait(HANG / 1000)
+        return store.count()
+
+    def block() -> None:
+        goes_on.wait(HANG / 1000)
+
+    payloads._storekeeper.post(block)
+    names = [bytes([number]) * 36 for number in range(20)]
+    for name in names:
+        store.put(b"C1", name, b"payload")
+        payloads.release_objects([name])
+    goes_on.set()
+    assert (left(), caplog.text.count("than the store can follow")) == (10, 1)
+    payloads.release_objects([names[-1]])
+    assert left() == 9
+    payloads.release_owner(b"C1")
+    assert left() == 0
+    store.close()
+    payloads.close()
+
+
+def test_it_serves_though_nobody_can_read_where() -> None:
+    options = ["--endpoint", "tcp://127.0.0.1:0", "--status", "127.0.0.1:0", "--grace", "0"]
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen([*COMMAND, "scheduler", *options], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    process.terminate()
+    assert "No space left" in said
+    assert "status at http" in said
+    assert (process.wait(HANG / 1000), process.stderr.read()) == (0, "")
+    process.stderr.close()
 
 
 def test_what_has_arrived_shows_that_its_sender_lives(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from rescind.scheduler_machine import (
     Closed,
     CloseExpired,
     CloseRequested,
+    Closing,
+    DrainRequested,
     Event,
     Forward,
     Lost,
@@ -49,6 +51,8 @@ class SchedulerLife:
         self._judge = SchedulerJudge() if judged else None
         self._now = 0.0
         self._closed = False
+        self._drains = False
+        """It was told to, and has not begun to shut down yet, of which the judge has to be told."""
 
     def play(self) -> None:
         """Raises `Broken`, and whatever the machine raises."""
@@ -57,8 +61,7 @@ class SchedulerLife:
         self._check_books()
         if self._judge is not None and not self._closed:
             self._blame(self._judge.rest())
-        self._record(EventRecord(SCHEDULER, EventKind.CLOSE_REQUESTED))
-        self._feed(CloseRequested())
+        self._close()
         if not self._closed:
             self._record(EventRecord(SCHEDULER, EventKind.GRACE_OVER))
             self._feed(CloseExpired())
@@ -73,8 +76,11 @@ class SchedulerLife:
             case 1 | 2:
                 self._feed(RebalanceDue())
             case 3 if choices.number(8) == 7:
-                self._record(EventRecord(SCHEDULER, EventKind.CLOSE_REQUESTED))
-                self._feed(CloseRequested())
+                self._close()
+            case 3 if choices.number(8) == 7 and self._machine.phase == "serving":
+                self._drains = True
+                self._record(EventRecord(SCHEDULER, EventKind.DRAIN_REQUESTED))
+                self._feed(DrainRequested())
             case 4:
                 sender = choices.one_of(PEERS)
                 message, why = frames.noise(choices)
@@ -83,6 +89,11 @@ class SchedulerLife:
                 sender = choices.one_of(PEERS)
                 usual = _OF_WORKERS if sender.startswith(b"W") else _OF_CLIENTS
                 self._say(sender, frames.any_message(choices, usual))
+
+    def _close(self) -> None:
+        self._drains = False
+        self._record(EventRecord(SCHEDULER, EventKind.CLOSE_REQUESTED))
+        self._feed(CloseRequested())
 
     def _say(self, sender: bytes, message: Message | None, why: str = "") -> None:
         self._record(MessageRecord(SCHEDULER, sender.decode(), SCHEDULER, message, why))
@@ -101,6 +112,9 @@ class SchedulerLife:
                     self._record(MessageRecord(SCHEDULER, SCHEDULER, to.decode(), frames.decode(frame)))
                 case Lost(peer):
                     self._record(EventRecord(SCHEDULER, EventKind.PEER_LOST, peer.decode(), outcome="silent"))
+                case Closing() if self._drains:
+                    self._drains = False
+                    self._record(EventRecord(SCHEDULER, EventKind.CLOSE_REQUESTED))
                 case Closed():
                     self._closed = True
 

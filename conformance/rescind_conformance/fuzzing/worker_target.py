@@ -6,6 +6,7 @@ from typing import Final
 
 from rescind.messages import TaskLogType, TaskResultType, WorkerHeartbeat
 from rescind.worker_machine import (
+    Drain,
     EndProcess,
     Event,
     Farewell,
@@ -80,6 +81,9 @@ class WorkerLife:
             case 7 if choices.number(8) == 7:
                 self._record(EventRecord(_NAME, EventKind.SCHEDULER_LOST, outcome="silent"))
                 self._feed(HeartbeatDue(WorkerHeartbeat(), 1000.0))
+            case 7 if choices.number(8) == 7:
+                self._note(EventKind.DRAIN_REQUESTED)
+                self._feed(Drain())
             case 8:
                 message, why = frames.noise(choices)
                 self._record(MessageRecord(_NAME, SCHEDULER, _NAME, message, why))
@@ -126,8 +130,8 @@ class WorkerLife:
                 case EndProcess(task_id):
                     self._running[task_id] = True
                 case Left():
-                    if self._running:
-                        raise Broken(f"leaves while {self._running} run")
+                    if self._running or self._left:
+                        raise Broken(f"leaves while {self._running} run, or a second time")
                     self._left = True
 
     def _note(self, kind: EventKind, task_id: bytes = b"", outcome: str = "") -> None:

@@ -48,6 +48,7 @@ def held_command(
         float | None,
         typer.Option(
             min=1,
+            max=100_000,
             help=f"Seconds; a size that is expected to take a subject longer is left out. Default: {_BUDGET}, "
             f"with --large {_LARGE_BUDGET}.",
             show_default=False,

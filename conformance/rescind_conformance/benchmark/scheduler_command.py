@@ -43,8 +43,8 @@ def scheduler_command(
         ),
     ] = None,
     window: Annotated[int, typer.Option(min=1, help="Tasks, or cancels, on their way at once.")] = Plan.window,
-    workers: Annotated[int, typer.Option(min=1, help="Workers that are played.")] = Plan.workers,
-    rate: Annotated[float, typer.Option(min=1, help="Tasks a second where there is load.")] = Plan.rate,
+    workers: Annotated[int, typer.Option(min=1, max=1000, help="Workers that are played.")] = Plan.workers,
+    rate: Annotated[float, typer.Option(min=1, max=1e6, help="Tasks a second where there is load.")] = Plan.rate,
     output: Output = None,
     quick: Quick = False,
 ) -> None:

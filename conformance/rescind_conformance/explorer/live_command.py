@@ -48,7 +48,9 @@ def orders_command(
         str | None, typer.Option(help="A file of known failures, or the name of one that is shipped.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report, and replay files, to this directory.")] = None,
-    deadline: Annotated[float, typer.Option(min=0.1, help="Seconds after which an echo is taken as missing.")] = 10.0,
+    deadline: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Seconds after which an echo is taken as missing.")
+    ] = 10.0,
 ) -> None:
     """Drive a scheduler through the orders in which messages can reach it, one at a time, and judge each.
 

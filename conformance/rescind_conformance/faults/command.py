@@ -27,7 +27,7 @@ def faults_command(
         typer.Option(min=1, help=f"End after so many faults that took effect. Default: {_FAULTS}.", show_default=False),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0.01, help="End after so long instead.", show_default=False)
+        float | None, typer.Option(min=0.01, max=100_000, help="End after so long instead.", show_default=False)
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Systems that are played at once.")] = 2,
     kinds: Annotated[

@@ -47,7 +47,7 @@ def mutants_command(
         ),
     ] = None,
     deadline: Annotated[
-        float, typer.Option(min=0.5, help="Seconds after which what has not come is taken as missing.")
+        float, typer.Option(min=0.5, max=3600, help="Seconds after which what has not come is taken as missing.")
     ] = DEADLINE,
     json_file: Annotated[
         Path | None,

@@ -41,8 +41,10 @@ class _ShortOfPatience(SchedulerSubject):
 
 
 def soak_command(
-    minutes: Annotated[float, typer.Option("--minutes", min=0.05, help="How long.")] = 60.0,
-    sample: Annotated[float, typer.Option("--sample", min=0.05, help="Seconds between two looks at memory.")] = 5.0,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.05, max=100_000, help="How long.")] = 60.0,
+    sample: Annotated[
+        float, typer.Option("--sample", min=0.05, max=3600, help="Seconds between two looks at memory.")
+    ] = 5.0,
     seed: Annotated[int, typer.Option("--seed", help="What the peers do is drawn from this number.")] = 1,
     output: Annotated[
         Path | None, typer.Option("--output", help="Write the samples to this file, as JSON.", show_default=False)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from rescind.trace import read_trace
 from rescind_conformance.case import Case, Profile
+from rescind_conformance.known import KnownFailures
 from rescind_conformance.model.recorded_run import Run
 from rescind_conformance.model.trace_values import case_run, own_run
-from rescind_conformance.runner import Plan, run_suite
+from rescind_conformance.runner import Plan, SuiteReport, run_suite
 from rescind_conformance.subjects import SCHEDULERS, TRACE, ReferenceScheduler
 from rescind_conformance.verdicts import CaseResult
 from rescind_conformance.warm_start import Forked
@@ -40,11 +41,13 @@ def record_cases(
     jobs: int,
     *,
     outside: bool = False,
+    known: KnownFailures | None = None,
     on_case: Callable[[Case, CaseResult | None], None] = lambda case, result: None,
-) -> list[RecordedCase]:
-    """Play cases for a scheduler. The reference records its own order, unless `outside`; others are seen from outside.
+) -> tuple[list[RecordedCase], SuiteReport]:
+    """Play cases for a scheduler; each as it was played, by name, and the suite's report.
 
-    `on_case` is called as `run_suite` does. Raises as `run_suite` does.
+    The reference records its own order, unless `outside`; others are seen from outside. `known` and `on_case` are those
+    of `run_suite`. Raises as `run_suite` does.
     """
     own = subject == ReferenceScheduler.name and not outside
     opener = _RecordingReference if own else SCHEDULERS[subject]
@@ -55,8 +58,8 @@ def record_cases(
             recorded.append(_recorded(case, result, subject, own))
         on_case(case, result)
 
-    run_suite(opener, cases, Plan(jobs), on_case=note)
-    return sorted(recorded, key=lambda one: one.result.case)
+    report = run_suite(opener, cases, Plan(jobs), known=known, on_case=note)
+    return sorted(recorded, key=lambda one: one.result.case), report
 
 
 def _recorded(case: Case, result: CaseResult, subject: str, own: bool) -> RecordedCase:

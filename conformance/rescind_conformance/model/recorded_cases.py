@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,9 +14,8 @@ from rescind_conformance.known import KnownFailures
 from rescind_conformance.model.recorded_run import Run
 from rescind_conformance.model.trace_values import case_run, own_run
 from rescind_conformance.runner import Plan, SuiteReport, run_suite
-from rescind_conformance.subjects import SCHEDULERS, TRACE, ReferenceScheduler
+from rescind_conformance.subjects import SCHEDULERS, TRACE, ReferenceScheduler, StartedScheduler
 from rescind_conformance.verdicts import CaseResult
-from rescind_conformance.warm_start import Forked
 from rescind_conformance.world import World
 
 _MOVES = (Profile.REBALANCING, Profile.RESTLESS)
@@ -80,11 +80,15 @@ def _recorded(case: Case, result: CaseResult, subject: str, own: bool) -> Record
     return RecordedCase(result, run)
 
 
-def _end_in_order(instance: Forked) -> None:
+def _end_in_order(instance: StartedScheduler) -> None:
     """So that its trace is complete; the second signal ends the grace (S9.10)."""
     until = time.monotonic() + _MOST_SECONDS_TO_END
-    while instance.alive(within=_SECONDS_BETWEEN_SIGNALS) and time.monotonic() < until:
-        instance.ask_to_stop()
+    while time.monotonic() < until:
+        try:
+            instance.wait(_SECONDS_BETWEEN_SIGNALS)
+            return
+        except subprocess.TimeoutExpired:
+            instance.ask_to_stop()
 
 
 class _Last(threading.local):
@@ -101,7 +105,7 @@ class _RecordingReference(ReferenceScheduler):
 
     def leave(self, world: World) -> None:
         instance = world.instance
-        assert isinstance(instance, Forked)
+        assert isinstance(instance, StartedScheduler)
         world.close()
         _end_in_order(instance)
         instance.stop()

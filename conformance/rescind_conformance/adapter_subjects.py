@@ -13,7 +13,7 @@ from rescind_conformance.findings import Conversation
 from rescind_conformance.played_scheduler import PlayedScheduler
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.subjects import StartedSubject
-from rescind_conformance.warm_start import Program
+from rescind_conformance.warm_start import Forkable
 from rescind_conformance.worker_world import WorkerWorld
 
 WORLDS: Mapping[str, type[PlayedScheduler]] = {"client": ClientWorld, "worker": WorkerWorld}
@@ -32,7 +32,7 @@ class AdapterSubject(StartedSubject[Adapter]):
         command: Sequence[str],
         replay_options: str,
         environment: Mapping[str, str] | None = None,
-        program: Program | None = None,
+        program: Forkable | None = None,
     ) -> None:
         """`role` is "client" or "worker", `environment` is added to that of its processes. `program`: what the command
         stands for, to be forked. Starts the adapter once for its name and version.
@@ -74,7 +74,7 @@ class AdapterSubject(StartedSubject[Adapter]):
 def shipped_adapter(role: str, name: str, environment: Mapping[str, str] | None = None) -> AdapterSubject:
     """An implementation of `SHIPPED`; `environment` is added to that of its processes. Raises `SubjectUnavailable`."""
     module = f"rescind_conformance.adapters.{_MODULES[name]}_{role}"
-    return AdapterSubject(role, [module], f"--subject {name}", environment, Program(f"{module}:main"))
+    return AdapterSubject(role, [module], f"--subject {name}", environment, Forkable(f"{module}:main"))
 
 
 def adapter_by_command(role: str, command: str) -> AdapterSubject:

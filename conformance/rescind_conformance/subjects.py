@@ -29,15 +29,17 @@ from rescind.curve import HANDSHAKE_FAILURES, Handshakes, KeysUnusable, PeerKeys
 from rescind_conformance.case import LIMIT, LIMIT_BYTES, LIMIT_PLACES, LIMIT_QUEUE, SHORT_PROFILES, TIMEOUT, Profile
 from rescind_conformance.findings import Conversation, Findings
 from rescind_conformance.process import Process, SubjectUnavailable
-from rescind_conformance.warm_start import Program, WarmStart
+from rescind_conformance.warm_start import Forkable, WarmStart
 from rescind_conformance.world import World
 
 _LONG = "86400"
 _REBALANCING = (Profile.REBALANCING, Profile.RESTLESS)
 _SPARES = 2
 _LISTENS = "listening on "
-_REFERENCE = Program("rescind.cli:app", needs=("rescind.scheduler",), rehearsal=("scheduler", "--endpoint", "none"))
-_SCALER_SCHEDULER = Program(
+RESCIND = Forkable(
+    "rescind.cli:app", needs=("rescind.scheduler", "rescind.worker"), rehearsal=("scheduler", "--endpoint", "none")
+)
+SCALER_SCHEDULER = Forkable(
     "scaler.entry_points.scheduler:main",
     needs=(
         *("scaler.io.zmq_async_binder", "scaler.io.zmq_async_publisher"),
@@ -277,7 +279,7 @@ class StartedSubject(Subject, Generic[Started]):
             self._processes.append(process)
         return process
 
-    def warm(self, program: Program, environment: Mapping[str, str]) -> WarmStart:
+    def warm(self, program: Forkable, environment: Mapping[str, str]) -> WarmStart:
         """What forks this program for the whole run; `environment` is that of the first time."""
         if self._warm is None:
             folder = self._directory / "warm"
@@ -350,7 +352,7 @@ class ReferenceScheduler(SchedulerSubject):
             *(["--drain", _LONG] if profile is Profile.DRAINING else []),
             *(["--trace", str(directory / TRACE)] if self._trace else []),
         ]
-        warm = self.warm(_REFERENCE, self._environment)
+        warm = self.warm(RESCIND, self._environment)
         return StartedScheduler(arguments, log, {"TMPDIR": str(directory)}, _LISTENS, _LISTENS, warm)
 
 
@@ -395,7 +397,7 @@ class OpengrisScaler(SchedulerSubject):
             {"TMPDIR": str(directory)},
             "listen to scheduler monitor address",
             "listen to scheduler address",
-            self.warm(_SCALER_SCHEDULER, self._environment),
+            self.warm(SCALER_SCHEDULER, self._environment),
         )
 
 

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ _LAST_WORDS_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class Forkable:
     """What is forked: a function that takes its arguments from `sys.argv`."""
 
     main: str
@@ -44,7 +45,7 @@ class NotForked(Exception):
 
 
 class ForkedChild:
-    """One process that was forked, with the methods of `subprocess.Popen` that are used here. For one thread."""
+    """One process that was forked, with the methods of `subprocess.Popen` that are used here. Thread-safe."""
 
     def __init__(self, parent: WarmStart, pid: int, life: int, pipes: tuple[int, int] | None) -> None:
         """`life`: a pipe that ends with it. `pipes`: the ends of its standard input and output that are ours."""
@@ -54,6 +55,8 @@ class ForkedChild:
         self.stdout: IO[bytes] | None = None if pipes is None else os.fdopen(pipes[1], "rb")
         self._parent = parent
         self._life = life
+        weakref.finalize(self, os.close, life)  # not before: another thread may wait for its end
+        self._lock = threading.Lock()
 
     def poll(self) -> int | None:
         """Its exit status; None: it runs."""
@@ -83,15 +86,15 @@ class ForkedChild:
         return bool(select.select([self._life], [], [], within)[0])
 
     def _reap(self) -> None:
-        self.returncode = self._parent.reap(self.pid)
-        life, self._life = self._life, -1
-        os.close(life)
+        with self._lock:
+            if self.returncode is None:
+                self.returncode = self._parent.reap(self.pid)
 
 
 class WarmStart:
     """The process that forks them. Thread-safe; `stop` ends it, and what it has forked must be stopped before."""
 
-    def __init__(self, program: Program, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, program: Forkable, log: Path, environment: Mapping[str, str]) -> None:
         """`environment` is added to this process's own."""
         self.log = log
         self._lock = threading.Lock()
@@ -152,7 +155,33 @@ class WarmStart:
         self._process.wait()
 
 
-def serve(control: socket.socket, program: Program) -> None:
+class WarmStarts:
+    """One for each program, made when it is first wanted. Thread-safe; `stop` ends them all."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        """`folder` is there; `environment` is added to that of their processes."""
+        self._folder = folder
+        self._environment = environment
+        self._made: dict[Forkable, WarmStart] = {}
+        self._lock = threading.Lock()
+
+    def of(self, program: Forkable) -> WarmStart:
+        """What forks this program."""
+        with self._lock:
+            if program not in self._made:
+                log = self._folder / f"warm-{len(self._made)}"
+                self._made[program] = WarmStart(program, log, self._environment)
+            return self._made[program]
+
+    def stop(self) -> None:
+        """End them. What they have forked must be stopped before, and nothing may be asked of them any more."""
+        with self._lock:
+            for one in self._made.values():
+                one.stop()
+            self._made.clear()
+
+
+def serve(control: socket.socket, program: Forkable) -> None:
     """Fork on each request, reap on each process id, until the other side is gone."""
     _prepare(program)
     children: set[int] = set()
@@ -164,8 +193,10 @@ def serve(control: socket.socket, program: Program) -> None:
                     os.killpg(pid, signal.SIGKILL)
             return
         if not descriptors:
-            pid, status = os.waitpid(int(request), 0)
-            children.discard(pid)
+            status = 0
+            if (pid := int(request)) in children:  # whoever asks may have been cut short the first time
+                _, status = os.waitpid(pid, 0)
+                children.remove(pid)
             control.send(str(os.waitstatus_to_exitcode(status)).encode())
             continue
         pid = os.fork()
@@ -179,7 +210,7 @@ def serve(control: socket.socket, program: Program) -> None:
         control.send(str(pid).encode())
 
 
-def _prepare(program: Program) -> None:
+def _prepare(program: Forkable) -> None:
     """Import once what every child needs."""
     module, _, _ = program.main.partition(":")
     importlib.import_module(module)
@@ -194,13 +225,13 @@ def _prepare(program: Program) -> None:
     gc.freeze()  # no child goes through it again, or copies its pages
 
 
-def _run(program: Program) -> None:
+def _run(program: Forkable) -> None:
     module, _, function = program.main.partition(":")
     getattr(sys.modules[module], function)()
 
 
 def _become(
-    program: Program,
+    program: Forkable,
     request: Mapping[str, object],
     life: int,
     errors: int,
@@ -239,6 +270,6 @@ def _become(
 
 if __name__ == "__main__":
     fields = json.loads(sys.argv[2])
-    chosen = Program(fields["main"], tuple(fields["needs"]), tuple(fields["rehearsal"]))
+    chosen = Forkable(fields["main"], tuple(fields["needs"]), tuple(fields["rehearsal"]))
     with socket.socket(fileno=int(sys.argv[1])) as own:
         serve(own, chosen)

@@ -16,7 +16,7 @@ from rescind_conformance.adapter import Adapter
 from rescind_conformance.process import Process, SubjectUnavailable, last_lines
 from rescind_conformance.subjects import ReferenceScheduler, StartedScheduler, StartedSubject
 from rescind_conformance.visible_text import visible, visible_json
-from rescind_conformance.warm_start import Program, WarmStart
+from rescind_conformance.warm_start import Forkable, WarmStart
 
 HANG = 20.0
 
@@ -67,7 +67,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return groups
 
 
-CAT = Program("test_process:cat")
+CAT = Forkable("test_process:cat")
 
 
 def cat() -> None:
@@ -154,14 +154,14 @@ def test_a_stop_that_a_signal_cut_short_is_made_up_for(
 
 
 def test_a_program_that_cannot_be_imported_is_told_with_what_it_said(tmp_path: Path) -> None:
-    warm = WarmStart(Program("no_such_module:main"), tmp_path / "warm", {})
+    warm = WarmStart(Forkable("no_such_module:main"), tmp_path / "warm", {})
     with pytest.raises(SubjectUnavailable, match="No module named 'no_such_module'"):
         Process(["none"], tmp_path / "log", {}, warm=warm)
     warm.stop()
 
 
 def test_what_a_forked_process_raises_is_in_its_log(tmp_path: Path) -> None:
-    warm = WarmStart(Program("time:sleep"), tmp_path / "warm", {})
+    warm = WarmStart(Forkable("time:sleep"), tmp_path / "warm", {})
     one = Process(["sleep"], tmp_path / "log", {}, warm=warm)
     assert one.wait(HANG) == 1
     assert "TypeError" in one.log_tail()

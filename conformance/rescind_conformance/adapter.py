@@ -23,6 +23,7 @@ import zmq
 
 from rescind_conformance.process import START_SECONDS, Process, SubjectUnavailable
 from rescind_conformance.visible_text import visible, visible_json
+from rescind_conformance.warm_start import WarmStart
 
 logger = logging.getLogger(__name__)
 
@@ -78,10 +79,20 @@ class Adapter(Process):
     Its standard output can be polled as `output`; `receive` then reads what has come, without waiting.
     """
 
-    def __init__(self, role: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
-        """Start it; `wait_until_ready` waits for its hello. Raises `SubjectUnavailable` if there is no such program."""
+    def __init__(
+        self,
+        role: str,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        warm: WarmStart | None = None,
+    ) -> None:
+        """Start it; `wait_until_ready` waits for its hello. `warm`: see `Process`.
+
+        Raises `SubjectUnavailable` if there is no such program.
+        """
         try:
-            super().__init__(command, log, environment, piped=True)
+            super().__init__(command, log, environment, piped=True, warm=warm)
         except OSError as error:
             raise SubjectUnavailable(_cannot_start(command, error)) from error
         self._role = role

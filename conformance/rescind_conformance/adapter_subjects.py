@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from rescind_conformance.findings import Conversation
 from rescind_conformance.played_scheduler import PlayedScheduler
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.subjects import StartedSubject
+from rescind_conformance.warm_start import Forkable
 from rescind_conformance.worker_world import WorkerWorld
 
 WORLDS: Mapping[str, type[PlayedScheduler]] = {"client": ClientWorld, "worker": WorkerWorld}
@@ -27,10 +27,15 @@ class AdapterSubject(StartedSubject[Adapter]):
     """A client or a worker behind an adapter, of which each case gets a fresh process."""
 
     def __init__(
-        self, role: str, command: Sequence[str], replay_options: str, environment: Mapping[str, str] | None = None
+        self,
+        role: str,
+        command: Sequence[str],
+        replay_options: str,
+        environment: Mapping[str, str] | None = None,
+        program: Forkable | None = None,
     ) -> None:
-        """`role` is "client" or "worker", `environment` is added to that of its processes. Starts the adapter once
-        for its name and version.
+        """`role` is "client" or "worker", `environment` is added to that of its processes. `program`: what the command
+        stands for, to be forked. Starts the adapter once for its name and version.
 
         Raises `SubjectUnavailable` if that does not work.
         """
@@ -38,6 +43,7 @@ class AdapterSubject(StartedSubject[Adapter]):
         self.role = role
         self.replay_options = replay_options
         self._command = command
+        self._program = program
         self._environment = {"PYTHONUNBUFFERED": "1", **(environment or {})}
         try:
             first = self._launch(Profile.DEFAULT)
@@ -54,7 +60,8 @@ class AdapterSubject(StartedSubject[Adapter]):
             ]
 
     def launch(self, profile: Profile, directory: Path, log: Path) -> Adapter:
-        return Adapter(self.role, self._command, log, {**self._environment, "TMPDIR": str(directory)})
+        warm = None if self._program is None else self.warm(self._program, self._environment)
+        return Adapter(self.role, self._command, log, {**self._environment, "TMPDIR": str(directory)}, warm)
 
     def open(self, conversation: Conversation, profile: Profile, upcoming: Sequence[Profile]) -> PlayedScheduler:
         return WORLDS[self.role](conversation, self.acquire(profile, upcoming))
@@ -67,7 +74,7 @@ class AdapterSubject(StartedSubject[Adapter]):
 def shipped_adapter(role: str, name: str, environment: Mapping[str, str] | None = None) -> AdapterSubject:
     """An implementation of `SHIPPED`; `environment` is added to that of its processes. Raises `SubjectUnavailable`."""
     module = f"rescind_conformance.adapters.{_MODULES[name]}_{role}"
-    return AdapterSubject(role, [sys.executable, "-m", module], f"--subject {name}", environment)
+    return AdapterSubject(role, [module], f"--subject {name}", environment, Forkable(f"{module}:main"))
 
 
 def adapter_by_command(role: str, command: str) -> AdapterSubject:

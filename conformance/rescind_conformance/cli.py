@@ -94,7 +94,7 @@ Jobs = Annotated[
     typer.Option(
         "--jobs",
         min=1,
-        help="Cases played at once. Default: two a processor, since they mostly wait.",
+        help="Cases played at once; if several, those that wait for seconds are not counted. Default: two a processor.",
         show_default=False,
     ),
 ]

@@ -14,12 +14,9 @@ import zmq
 from rescind.frame_shapes import Decoder
 from rescind.trace import describe
 from rescind_conformance.peers import Incoming, TaskRef, Unreadable
+from rescind_conformance.places import Interrupted, Place, Waiting
 from rescind_conformance.trace import Entry
 from rescind_conformance.verdicts import Departure, Unsupported
-
-
-class Interrupted(Exception):
-    """The run was stopped in the middle of a case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +30,14 @@ class Conversation:
     """Set when the run is to end."""
     decoder: Decoder = field(default_factory=Decoder)
     """Of what comes."""
+    place: Place = field(default_factory=Place)
+
+    def waiting(self) -> Waiting:
+        """Within: something is waited for."""
+        return Waiting(self.stop, self.place)
 
     def go_on(self) -> None:
-        """Called by whatever waits, several times a second. Raises `Interrupted` when the run is to end."""
+        """Called by what waits for a moment, several times a second. Raises `Interrupted` when the run is to end."""
         if self.stop.is_set():
             raise Interrupted
 

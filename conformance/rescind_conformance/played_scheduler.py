@@ -37,6 +37,8 @@ _LONGEST_POLL = 0.2
 """Seconds between two looks whether the run is to end."""
 _POLL_INTERVAL = 0.02
 """Seconds between two questions about what tells of itself by no event."""
+_OF_THE_WAIT = 0.1
+"""The part of a wait so far after which it is asked again: what came is seen late by that part of the wait at most."""
 _WELL_BELOW = 30.0
 """Seconds: half of the usual time-out of a silent peer (SPEC.md's section 9)."""
 Heartbeats = (ClientHeartbeat, WorkerHeartbeat)
@@ -214,9 +216,10 @@ class PlayedScheduler(Findings):
     def wait_out(self, noticed: Callable[[], bool]) -> None:
         """After `go_silent`: return when the subject has noticed it, or when `silence` is over and it must have."""
         end = time.monotonic() + self.silence
-        while not noticed() and (left := end - time.monotonic()) > 0:
-            self._conversation.go_on()
-            self._pump(min(left, _LONGEST_POLL))
+        with self._conversation.waiting() as waiting:
+            while not noticed() and (left := end - time.monotonic()) > 0:
+                waiting.go_on()
+                self._pump(min(left, _LONGEST_POLL))
 
     def comes_to(self, count: Callable[[], int], wanted: int) -> bool:
         """Wait until a count has risen to this, or the subject has gone; whether it has. The deadline is for each step.
@@ -237,11 +240,20 @@ class PlayedScheduler(Findings):
 
     def poll_for(self, requirement: str, holds: Callable[[], bool], expected: str, happened: str) -> bool:
         """`wait_for` a condition of which no event tells, so that it must be asked again and again."""
-        deadline = time.monotonic() + self._conversation.deadline
-        while not (came := holds()) and (left := deadline - time.monotonic()) > 0:
-            self._conversation.go_on()
-            self._pump(min(left, _POLL_INTERVAL))
-        return self.check(requirement, came, expected, happened)
+        return self.check(requirement, self.asked_until(holds, _POLL_INTERVAL), expected, happened)
+
+    def asked_until(self, holds: Callable[[], bool], interval: float) -> bool:
+        """Ask until the answer is yes, or the deadline is there; the last answer. What does not come soon is asked for
+        more and more seldom, at first every `interval` seconds.
+        """
+        begun = time.monotonic()
+        deadline = begun + self._conversation.deadline
+        with self._conversation.waiting() as waiting:
+            while not (came := holds()) and (now := time.monotonic()) < deadline:
+                waiting.go_on()
+                pause = min(max(interval, (now - begun) * _OF_THE_WAIT), _LONGEST_POLL)
+                self._pump(min(deadline - now, pause))
+        return came
 
     def expect_usual_heartbeats(self, requirement: str) -> bool:
         """Check that the first heartbeat is followed by another well within the usual time-out.
@@ -278,11 +290,12 @@ class PlayedScheduler(Findings):
 
     def _wait_plainly(self, condition: Callable[[], bool]) -> bool:
         deadline = time.monotonic() + self._conversation.deadline
-        while not condition():
-            self._conversation.go_on()
-            if (left := deadline - time.monotonic()) <= 0:
-                return False
-            self._pump(min(left, _LONGEST_POLL))
+        with self._conversation.waiting() as waiting:
+            while not condition():
+                waiting.go_on()
+                if (left := deadline - time.monotonic()) <= 0:
+                    return False
+                self._pump(min(left, _LONGEST_POLL))
         return True
 
     def _pump(self, seconds: float) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from rescind_conformance.visible_text import visible
+from rescind_conformance.warm_start import ForkedChild, NotForked, WarmStart
 
 START_SECONDS = 60.0
 """How long a subject may take to start before it is given up."""
@@ -40,13 +41,31 @@ class Process:
     """A child process with its log, in a process group of its own."""
 
     def __init__(
-        self, command: Sequence[str], log: Path, environment: Mapping[str, str], *, piped: bool = False
+        self,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        *,
+        piped: bool = False,
+        warm: WarmStart | None = None,
     ) -> None:
-        """`piped`: its standard input and output are pipes, and only its standard error goes into the log."""
+        """`piped`: its standard input and output are pipes, and only its standard error goes into the log.
+
+        `warm`: what forks it, as its program with this command's arguments. Raises `SubjectUnavailable` if that has
+        ended.
+        """
         self.log = log
         self.command_line = command
         self._stopped = False
+        self._process: subprocess.Popen[bytes] | ForkedChild
         with log.open("wb") as stream:
+            if warm is not None:
+                try:
+                    self._process = warm.start(command, stream, environment, piped)
+                except NotForked:
+                    said = last_lines(warm.log)
+                    raise SubjectUnavailable(f"{command[0]} did not start; its last lines:\n{said}") from None
+                return
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE if piped else subprocess.DEVNULL,

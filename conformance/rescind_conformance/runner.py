@@ -13,8 +13,9 @@ from random import Random
 
 from rescind_conformance.adapter import AdapterFault
 from rescind_conformance.case import SHORT_PROFILES, TIMEOUT, Case, all_cases
-from rescind_conformance.findings import Conversation, Findings, Interrupted
+from rescind_conformance.findings import Conversation, Findings
 from rescind_conformance.known import KnownFailures
+from rescind_conformance.places import LOOK_SECONDS, Interrupted, OwnPlace, Places
 from rescind_conformance.recording import Recorder
 from rescind_conformance.requirements import Requirement, load_requirements
 from rescind_conformance.subjects import ProfileUnavailable, Subject
@@ -32,6 +33,8 @@ DEADLINE = 10.0
 """Seconds after which an echo that has not come is taken as missing. Only bounds a hang."""
 _MOST_PLAYS = 3
 """Of a case whose plays are void."""
+_THREADS = 3
+"""For each place at which a case is played: what the cases of a scheduler that departs do most is to wait."""
 _UNDECIDED = {Verdict.UNSUPPORTED, Verdict.NOT_CHECKED, Verdict.NOT_REACHED, Verdict.HARNESS_ERROR}
 _FIRST_COMMANDS = ("connect()", "start()")
 """Without which an adapter can do nothing."""
@@ -46,7 +49,8 @@ class Plan:
     """How the cases of a run are played."""
 
     jobs: int = 1
-    """How many are played at once, each with a subject of its own."""
+    """How many are played at once, each with a subject of its own. Where it is more than one, those that wait long for
+    the same thing do not count: `_THREADS` times as many may be under way."""
     repeat: int = 1
     """How often each is played."""
     shuffle_seed: int | None = None
@@ -160,7 +164,7 @@ def run_suite(
 ) -> SuiteReport:
     """Play cases, all of one role, against a subject.
 
-    `open_subject` is called once for each job; what it makes is closed. `on_case` is told of each case
+    `open_subject` is called by each thread that plays; what it makes is closed. `on_case` is told of each case
     when it begins (with None) and when it has ended, one call at a time. Ends everything that was
     started, also when it is interrupted. Raises what `open_subject` raises, and `SubjectUnavailable`
     when the subject does not start.
@@ -191,7 +195,7 @@ def cases_in_words(count: int) -> str:
 
 
 class _Run:
-    """Jobs are threads that take case after case from one queue."""
+    """Threads take case after case from one queue, each case at a place of its own."""
 
     def __init__(
         self,
@@ -211,6 +215,7 @@ class _Run:
         self._queue = deque(order)
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._places = Places(plan.jobs)
         self._results: list[CaseResult] = []
         self._subjects: list[Subject] = []
         self._error: BaseException | None = None
@@ -218,13 +223,14 @@ class _Run:
         """Counts the jobs that have ended."""
 
     def run(self) -> tuple[list[CaseResult], Subject]:
-        jobs = [threading.Thread(target=self._job) for _ in range(min(self._plan.jobs, len(self._queue)))]
+        threads = self._plan.jobs * (_THREADS if self._plan.jobs > 1 else 1)
+        jobs = [threading.Thread(target=self._job) for _ in range(min(threads, len(self._queue)))]
         try:
             for job in jobs:
                 job.start()  # within: a signal may come before the last has begun
             # Not by joining them: Python 3.11 takes a thread for ended if a signal's exception comes out of `join`.
             for _ in jobs:
-                while not self._ended.acquire(timeout=0.2):  # in pieces, so that a signal is handled
+                while not self._ended.acquire(timeout=LOOK_SECONDS):  # in pieces, so that a signal is handled
                     pass
         finally:
             self._stop.set()
@@ -251,13 +257,23 @@ class _Run:
             self._ended.release()
 
     def _play(self, recorder: Recorder) -> None:
-        with self._open_subject() as subject:
-            self._subjects.append(subject)
-            conversation = Conversation(recorder.context, self._plan.deadline, self._stop)
-            while (taken := self._take()) is not None:
-                case, repetition, upcoming = taken
-                result = play_case(conversation, recorder, subject, case, upcoming)
-                self._note(case, replace(result, repetition=repetition))
+        if not self._places.take(self._is_over):
+            return
+        place = OwnPlace(self._places)
+        try:
+            with self._open_subject() as subject:
+                self._subjects.append(subject)
+                conversation = Conversation(recorder.context, self._plan.deadline, self._stop, place=place)
+                while (taken := self._take()) is not None:
+                    case, repetition, upcoming = taken
+                    result = play_case(conversation, recorder, subject, case, upcoming)
+                    self._note(case, replace(result, repetition=repetition))
+                    self._places.give_way(self._is_over)
+        finally:
+            self._places.count(-1)
+
+    def _is_over(self) -> bool:
+        return self._stop.is_set() or not self._queue
 
     def _take(self) -> tuple[Case, int, list[Case]] | None:
         with self._lock:

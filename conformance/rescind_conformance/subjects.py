@@ -29,12 +29,24 @@ from rescind.curve import HANDSHAKE_FAILURES, Handshakes, KeysUnusable, PeerKeys
 from rescind_conformance.case import LIMIT, LIMIT_BYTES, LIMIT_PLACES, LIMIT_QUEUE, SHORT_PROFILES, TIMEOUT, Profile
 from rescind_conformance.findings import Conversation, Findings
 from rescind_conformance.process import Process, SubjectUnavailable
-from rescind_conformance.warm_start import Forked, WarmStart
+from rescind_conformance.warm_start import Forkable, WarmStart
 from rescind_conformance.world import World
 
 _LONG = "86400"
 _REBALANCING = (Profile.REBALANCING, Profile.RESTLESS)
 _SPARES = 2
+_LISTENS = "listening on "
+RESCIND = Forkable(
+    "rescind.cli:app", needs=("rescind.scheduler", "rescind.worker"), rehearsal=("scheduler", "--endpoint", "none")
+)
+SCALER_SCHEDULER = Forkable(
+    "scaler.entry_points.scheduler:main",
+    needs=(
+        *("scaler.io.zmq_async_binder", "scaler.io.zmq_async_publisher"),
+        "scaler.scheduler.controllers.policies.simple_policy.simple_policy",
+        "scaler.utility.queues.async_priority_queue",
+    ),
+)
 TRACE = "trace.jsonl"
 """The trace of a scheduler of this project, beside its log."""
 CONNECT_SECONDS = 10.0
@@ -174,10 +186,19 @@ class StartedScheduler(Process):
     """A scheduler process that has been launched; `endpoint` waits until it is ready."""
 
     def __init__(
-        self, command: Sequence[str], log: Path, environment: Mapping[str, str], ready: str, announces: str
+        self,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        ready: str,
+        announces: str,
+        warm: WarmStart | None = None,
     ) -> None:
-        """`ready`: in the line that says it serves. `announces`: in the line that ends with its endpoint."""
-        super().__init__(command, log, environment)
+        """`ready`: in the line that says it serves. `announces`: in the line that ends with its endpoint.
+
+        `warm`: see `Process`.
+        """
+        super().__init__(command, log, environment, warm=warm)
         self._ready = ready
         self._announces = announces
         self.endpoint = ""
@@ -215,6 +236,7 @@ class StartedSubject(Subject, Generic[Started]):
         self._processes: list[Launched] = []
         self._spares: list[tuple[Profile, Started]] = []
         self._launched = 0
+        self._warm: WarmStart | None = None
         self._ending = threading.RLock()  # a signal may come within, and its handler's exception ends all of them
         atexit.register(self.close)
 
@@ -245,6 +267,8 @@ class StartedSubject(Subject, Generic[Started]):
     def close(self) -> None:
         while self._processes:
             self.end(self._processes[-1])
+        if self._warm is not None:
+            self._warm.stop()
         shutil.rmtree(self._directory, ignore_errors=True)
         atexit.unregister(self.close)
 
@@ -254,6 +278,15 @@ class StartedSubject(Subject, Generic[Started]):
             process = Process(command, log, environment)
             self._processes.append(process)
         return process
+
+    def warm(self, program: Forkable, environment: Mapping[str, str]) -> WarmStart:
+        """What forks this program for the whole run; `environment` is that of the first time."""
+        if self._warm is None:
+            folder = self._directory / "warm"
+            folder.mkdir()
+            with signals_wait():
+                self._warm = WarmStart(program, folder / "log", {**environment, "TMPDIR": str(folder)})
+        return self._warm
 
     def end(self, process: Launched) -> None:
         """End a process and remove what it has written, unless that is done: at exit the main thread does it, too."""
@@ -274,7 +307,7 @@ class StartedSubject(Subject, Generic[Started]):
         return started
 
 
-class SchedulerSubject(StartedSubject[StartedScheduler | Forked]):
+class SchedulerSubject(StartedSubject[StartedScheduler]):
     """A scheduler that the suite starts."""
 
     role = "scheduler"
@@ -284,7 +317,7 @@ class SchedulerSubject(StartedSubject[StartedScheduler | Forked]):
 
     def leave(self, world: World) -> None:
         world.close()
-        assert isinstance(world.instance, StartedScheduler | Forked)
+        assert isinstance(world.instance, StartedScheduler)
         self.end(world.instance)
 
 
@@ -300,12 +333,11 @@ class ReferenceScheduler(SchedulerSubject):
         self.version = version_of("rescind")
         self._trace = trace
         self._environment = dict(environment or {})
-        self._warm: WarmStart | None = None
 
-    def launch(self, profile: Profile, directory: Path, log: Path) -> Forked:
+    def launch(self, profile: Profile, directory: Path, log: Path) -> StartedScheduler:
         timeout = f"{TIMEOUT:g}" if profile in SHORT_PROFILES else _LONG
         arguments = [
-            "scheduler",
+            *("rescind", "scheduler"),
             *("--endpoint", f"ipc://{directory}/s"),
             *("--run-directory", str(directory)),
             *("--worker-timeout", timeout, "--client-timeout", timeout),
@@ -320,21 +352,8 @@ class ReferenceScheduler(SchedulerSubject):
             *(["--drain", _LONG] if profile is Profile.DRAINING else []),
             *(["--trace", str(directory / TRACE)] if self._trace else []),
         ]
-        if self._warm is None:
-            self._warm = self._start_warm()
-        return self._warm.fork(arguments, log, {"TMPDIR": str(directory)})
-
-    def _start_warm(self) -> WarmStart:
-        warm = self._directory / "warm"
-        warm.mkdir()
-        own = {"TMPDIR": str(warm), "PYTHONUNBUFFERED": "1"}
-        with signals_wait():
-            return WarmStart(warm / "log", {**own, **self._environment})
-
-    def close(self) -> None:
-        super().close()
-        if self._warm is not None:
-            self._warm.stop()
+        warm = self.warm(RESCIND, self._environment)
+        return StartedScheduler(arguments, log, {"TMPDIR": str(directory)}, _LISTENS, _LISTENS, warm)
 
 
 class OpengrisScaler(SchedulerSubject):
@@ -351,7 +370,6 @@ class OpengrisScaler(SchedulerSubject):
     }
 
     def __init__(self) -> None:
-        self._scheduler = console_script("scaler_scheduler")
         self._storage = console_script("scaler_object_storage_server")
         super().__init__()
         self.version = version_of("opengris-scaler")
@@ -365,7 +383,7 @@ class OpengrisScaler(SchedulerSubject):
     def launch(self, profile: Profile, directory: Path, log: Path) -> StartedScheduler:
         timeout = f"{TIMEOUT:g}" if profile in SHORT_PROFILES else _LONG
         command = [
-            *(self._scheduler, "tcp://127.0.0.1:0"),
+            *("scaler_scheduler", "tcp://127.0.0.1:0"),
             *("--object-storage-address", self._storage_address),
             *("--monitor-address", f"ipc://{directory}/m"),
             *("--worker-timeout-seconds", timeout, "--client-timeout-seconds", timeout),
@@ -373,9 +391,13 @@ class OpengrisScaler(SchedulerSubject):
             *("--load-balance-trigger-times", "1"),
             *(["--protected"] if profile is Profile.PROTECTED else []),
         ]
-        environment = {**self._environment, "TMPDIR": str(directory)}
         return StartedScheduler(
-            command, log, environment, "listen to scheduler monitor address", "listen to scheduler address"
+            command,
+            log,
+            {"TMPDIR": str(directory)},
+            "listen to scheduler monitor address",
+            "listen to scheduler address",
+            self.warm(SCALER_SCHEDULER, self._environment),
         )
 
 

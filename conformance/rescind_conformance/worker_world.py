@@ -334,12 +334,14 @@ class WorkerWorld(JudgedWorld):
     def _poll(self, command: str, wanted: bool, *, unless: Callable[[], bool] = lambda: False, **fields: Any) -> bool:
         """Ask the adapter until it says what is wanted, or something else comes true; whether it has said it."""
 
-        def asked() -> bool:
-            return bool(self.ask(command, "", **fields)["returned"] is wanted)
+        said = False
 
-        deadline = time.monotonic() + self._conversation.deadline
-        while not (said := asked()) and not unless() and time.monotonic() < deadline:
-            self._pump(_BETWEEN_LOOKS)
+        def over() -> bool:
+            nonlocal said
+            said = bool(self.ask(command, "", **fields)["returned"] is wanted)
+            return said or unless()
+
+        self.asked_until(over, _BETWEEN_LOOKS)
         seen = wanted if said else not wanted
         record = self._record_of_process(fields["task"], seen) if command == "running" else None
         self._note(f"{' '.join([command, *fields.values()])}: {seen}", record)

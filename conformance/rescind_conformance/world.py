@@ -444,24 +444,25 @@ class World(Findings):
     ) -> bool:
         deadline = time.monotonic() + self.deadline
         next_beat = time.monotonic()
-        while not condition():
-            self._conversation.go_on()
-            now = time.monotonic()
-            if now >= deadline:
-                return False
-            if (beats or meanwhile is not None) and now >= next_beat:
-                next_beat = now + KEEP_ALIVE_INTERVAL
-                for peer in self._peers.values() if beats else ():
-                    if peer.living and not peer.outstanding:
-                        peer.beat()
-                if meanwhile is not None:
-                    meanwhile()
-            came = self._pump(min(deadline, now + KEEP_ALIVE_INTERVAL) - now)
-            if not came and not self.stopping and not self.instance.alive():
-                self._pump(0)
-                if condition():
-                    return True
-                raise self.depart(self.blame("S11.1"), "the scheduler died", unresponsive=True)
+        with self._conversation.waiting() as waiting:
+            while not condition():
+                waiting.go_on()
+                now = time.monotonic()
+                if now >= deadline:
+                    return False
+                if (beats or meanwhile is not None) and now >= next_beat:
+                    next_beat = now + KEEP_ALIVE_INTERVAL
+                    for peer in self._peers.values() if beats else ():
+                        if peer.living and not peer.outstanding:
+                            peer.beat()
+                    if meanwhile is not None:
+                        meanwhile()
+                came = self._pump(min(deadline, now + KEEP_ALIVE_INTERVAL) - now)
+                if not came and not self.stopping and not self.instance.alive():
+                    self._pump(0)
+                    if condition():
+                        return True
+                    raise self.depart(self.blame("S11.1"), "the scheduler died", unresponsive=True)
         return True
 
     def _pump(self, seconds: float) -> bool:

@@ -93,12 +93,10 @@ def test_cells_that_pass_and_what_is_written_of_them(tmp_path: Path, marked: str
 
 
 LYING_WORKER = """
-import sys
-if "worker" in sys.orig_argv:
-    from rescind.messages import CancelConfirmType
-    from rescind.worker_machine import WorkerMachine
-    sound = WorkerMachine._confirm
-    WorkerMachine._confirm = lambda self, task_id, kind: sound(self, task_id, CancelConfirmType.CANCELED)
+from rescind.messages import CancelConfirmType
+from rescind.worker_machine import WorkerMachine
+sound = WorkerMachine._confirm
+WorkerMachine._confirm = lambda self, task_id, kind: sound(self, task_id, CancelConfirmType.CANCELED)
 """
 """It says `canceled` of a task that goes on."""
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rescind_conformance import process as process_module
 from rescind_conformance.adapter import Adapter
-from rescind_conformance.process import Process, last_lines
-from rescind_conformance.subjects import ReferenceScheduler, StartedSubject
+from rescind_conformance.process import Process, SubjectUnavailable, last_lines
+from rescind_conformance.subjects import ReferenceScheduler, StartedScheduler, StartedSubject
 from rescind_conformance.visible_text import visible, visible_json
-from rescind_conformance.warm_start import Forked, WarmStart
+from rescind_conformance.warm_start import Forkable, WarmStart
+
+HANG = 20.0
 
 
 def test_of_a_long_log_only_the_end_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,38 +67,106 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return groups
 
 
-def test_a_forked_process_is_stopped_once(tmp_path: Path, killed: list[int]) -> None:
-    """A second time its process id and its descriptor are another's."""
-    warm = WarmStart(tmp_path / "warm", {})
-    try:
-        forked = warm.fork(["scheduler", "--help"], tmp_path / "log", {})
-        forked.stop()
-        taken = os.open(os.devnull, os.O_RDONLY)  # by whoever opens something next
-        forked.stop()
-        os.close(taken)
-        assert killed == [forked.pid]
-    finally:
-        warm.stop()
+CAT = Forkable("test_process:cat")
 
 
-def test_a_stop_that_a_signal_cut_short_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    warm = WarmStart(tmp_path / "warm", {})
-    try:
-        forked = warm.fork(["scheduler", "--help"], tmp_path / "log", {})
+def cat() -> None:
+    """Says its name, then what it is told, until nothing more comes."""
+    if "FORK" in os.environ and os.fork() == 0:
+        os.setsid()  # its parent's group is killed without it
+        os.read(0, 1)
+        os._exit(0)
+    print(sys.argv, os.environ["OF_ITS_OWN"], flush=True)
+    while line := os.read(0, 100):
+        os.write(1, line)
+    sys.exit(7)
 
-        def interrupt(pid: int) -> None:
-            raise KeyboardInterrupt
 
-        with monkeypatch.context() as within:
-            within.setattr(warm, "reap", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                forked.stop()
-        output = forked._output
-        forked.stop()
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            os.fstat(output)
-    finally:
-        warm.stop()
+@pytest.fixture
+def warm(tmp_path: Path) -> Iterator[WarmStart]:
+    """Forks `cat`."""
+    warm = WarmStart(CAT, tmp_path / "warm", {"PYTHONPATH": os.pathsep.join(sys.path)})
+    yield warm
+    warm.stop()
+
+
+def forked(warm: WarmStart, tmp_path: Path, *, piped: bool = True) -> Process:
+    return Process(["cat", "a"], tmp_path / "log", {"OF_ITS_OWN": "yes"}, piped=piped, warm=warm)
+
+
+def test_a_forked_process_has_arguments_environment_and_pipes_of_its_own(warm: WarmStart, tmp_path: Path) -> None:
+    one, other = forked(warm, tmp_path), forked(warm, tmp_path)
+    for each in (one, other):
+        assert each.stdout.readline() == b"['cat', 'a'] yes\n"
+    one.stdin.write(b"one")
+    one.stdin.close()
+    assert one.stdout.read() == b"one"
+    assert one.wait(HANG) == 7
+    assert (one.alive(), other.alive()) == (False, True)
+    with pytest.raises(subprocess.TimeoutExpired):
+        other.wait(0)
+    for each in (one, other):
+        each.stop()
+    assert not other.alive()
+
+
+def test_a_forked_process_without_pipes_writes_into_its_log(warm: WarmStart, tmp_path: Path) -> None:
+    one = forked(warm, tmp_path, piped=False)
+    assert one.wait(HANG) == 7
+    assert one.log_tail() == "['cat', 'a'] yes"
+    one.stop()
+
+
+def test_the_end_of_a_forked_process_is_seen_though_what_it_has_forked_lives(warm: WarmStart, tmp_path: Path) -> None:
+    parent = Process(["fork"], tmp_path / "log", {"OF_ITS_OWN": "yes", "FORK": "yes"}, piped=True, warm=warm)
+    assert parent.stdout.readline()
+    os.kill(parent.pid, signal.SIGKILL)
+    assert parent.wait(HANG) == -signal.SIGKILL
+    parent.stdin.close()  # at which the other one ends
+    parent.stop()
+
+
+def test_a_forked_process_is_stopped_once(warm: WarmStart, tmp_path: Path, killed: list[int]) -> None:
+    """A second time its process id and its descriptors are another's."""
+    one = forked(warm, tmp_path, piped=False)
+    one.stop()
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(3)]  # by whoever opens something next
+    one.stop()
+    for each in taken:
+        os.close(each)
+    assert killed == [one.pid]
+
+
+def test_a_stop_that_a_signal_cut_short_is_made_up_for(
+    warm: WarmStart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(pid: int) -> None:
+        raise KeyboardInterrupt
+
+    one = forked(warm, tmp_path)
+    with monkeypatch.context() as within:
+        within.setattr(warm, "reap", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            one.stop()
+    one.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(one.pid, 0)
+
+
+def test_a_program_that_cannot_be_imported_is_told_with_what_it_said(tmp_path: Path) -> None:
+    warm = WarmStart(Forkable("no_such_module:main"), tmp_path / "warm", {})
+    with pytest.raises(SubjectUnavailable, match="No module named 'no_such_module'"):
+        Process(["none"], tmp_path / "log", {}, warm=warm)
+    warm.stop()
+
+
+def test_what_a_forked_process_raises_is_in_its_log(tmp_path: Path) -> None:
+    warm = WarmStart(Forkable("time:sleep"), tmp_path / "warm", {})
+    one = Process(["sleep"], tmp_path / "log", {}, warm=warm)
+    assert one.wait(HANG) == 1
+    assert "TypeError" in one.log_tail()
+    one.stop()
+    warm.stop()
 
 
 def test_a_started_process_is_killed_once(tmp_path: Path, killed: list[int]) -> None:
@@ -112,17 +185,17 @@ def test_an_adapter_is_stopped_once(tmp_path: Path, killed: list[int]) -> None:
 
 def test_a_subject_ends_each_process_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when the main thread leaves while a job is about to end its process."""
-    stopped: list[Forked] = []
+    stopped: list[Process] = []
 
-    def stop(forked: Forked) -> None:
-        stopped.append(forked)
+    def stop(process: Process) -> None:
+        stopped.append(process)
 
-    monkeypatch.setattr(Forked, "stop", stop)
+    monkeypatch.setattr(Process, "stop", stop)
     subject = ReferenceScheduler.__new__(ReferenceScheduler)
     StartedSubject.__init__(subject)
-    forked = Forked.__new__(Forked)
-    forked.log = subject._directory / "1" / "log"
-    subject._processes.append(forked)
+    started = StartedScheduler.__new__(StartedScheduler)
+    started.log = subject._directory / "1" / "log"
+    subject._processes.append(started)
     StartedSubject.close(subject)
-    subject.end(forked)
-    assert stopped == [forked]
+    subject.end(started)
+    assert stopped == [started]

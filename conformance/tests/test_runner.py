@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import signal
@@ -31,6 +32,7 @@ from rescind.messages import (
     WorkerHeartbeat,
     WorkerHeartbeatEcho,
 )
+from rescind_conformance import places, runner
 from rescind_conformance.case import Case, Profile
 from rescind_conformance.console_report import print_report
 from rescind_conformance.findings import Conversation
@@ -44,6 +46,7 @@ from rescind_conformance.world import World
 
 DEADLINE = 0.3
 """Seconds: only faulty schedulers make the runner wait for it."""
+HANG = 20.0
 
 Faults = frozenset[str]
 
@@ -266,6 +269,65 @@ def test_what_is_not_shown_beside_what_is_does_no_harm() -> None:
     report = run(CANCEL_WAITING, make_case(optional, "S7.2"))
     assert report.undecided == ""
     assert report.exit_status == 0
+
+
+@pytest.mark.parametrize(("jobs", "together"), [(1, 1), (2, 5)])
+def test_a_case_that_waits_long_leaves_its_place(monkeypatch: pytest.MonkeyPatch, jobs: int, together: int) -> None:
+    """Unless they are to be played one after the other."""
+    monkeypatch.setattr(places, "LONG_WAIT", 0.0)
+    made: list[int] = []
+
+    def make(count: int) -> places.Places:
+        made.append(count)
+        return places.Places(count)
+
+    monkeypatch.setattr(runner, "Places", make)
+    begun: list[int] = []
+
+    def meets(world: World) -> None:
+        """Others are played at the same time."""
+        begun.append(len(begun) + 1)
+        met = world.wait_until(lambda: len(begun) >= together)
+        world.check("S3.1", met, "all meet", f"{len(begun)} are there")
+        if jobs == 1:
+            begun.clear()
+
+    plan = Plan(jobs=jobs, repeat=5, deadline=HANG)
+    report = run_suite(Toy, [make_case(meets, "S3.1")], plan)
+    assert verdicts(report) == {"S3.1": "pass"}
+    assert len(report.results) == 5
+    assert made == [jobs]
+    assert jobs > 1 or begun == []
+
+
+def test_who_comes_back_is_let_in_and_nobody_begins_until_there_is_room() -> None:
+    room = places.Places(1)
+    first, second = places.OwnPlace(room), places.OwnPlace(room)
+
+    def over_when_asked(times: int) -> Callable[[], bool]:
+        asked = itertools.count(1)
+        return lambda: next(asked) >= times
+
+    assert room.take(over_when_asked(3))
+    assert not room.take(over_when_asked(3))
+    first.leave()
+    first.leave()  # it waits for something that waits
+    assert room.take(over_when_asked(3))
+    assert not room.take(over_when_asked(3))
+    first.come_back()
+    first.come_back()
+    waits: list[bool] = []
+
+    def over() -> bool:
+        waits.append(True)
+        return True
+
+    room.give_way(over)
+    assert waits
+    second.leave()
+    waits.clear()
+    room.give_way(over)
+    assert not waits
 
 
 def test_a_missed_should_is_non_strict_and_no_failure() -> None:

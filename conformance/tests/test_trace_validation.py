@@ -37,6 +37,7 @@ from rescind.messages import (
 from rescind.trace import TraceEvent, TraceRecord, TraceWriter
 from rescind_conformance.audit import EXITED, STOPPED
 from rescind_conformance.case import Case
+from rescind_conformance.known import KnownFailures
 from rescind_conformance.model import recorded_cases, trace_validation, validate_command
 from rescind_conformance.model.configurations import model_directory
 from rescind_conformance.model.recorded_cases import RecordedCase, record_cases
@@ -46,9 +47,9 @@ from rescind_conformance.model.trace_ends import close_fenced_lanes
 from rescind_conformance.model.trace_validation import Rejection, Validated, Validator
 from rescind_conformance.model.trace_values import case_run, own_run
 from rescind_conformance.requirements import load_requirements
-from rescind_conformance.runner import select_cases
+from rescind_conformance.runner import SuiteReport, select_cases
 from rescind_conformance.trace import Entry
-from rescind_conformance.verdicts import CaseResult, Departure
+from rescind_conformance.verdicts import CaseResult, Departure, judge
 
 pytestmark = pytest.mark.long
 
@@ -91,7 +92,7 @@ def recorded(*, outside: bool) -> list[RecordedCase]:
     # From outside TLC looks at many orders of each: fewer will do.
     names = (*CASES[:4], CASES[-1]) if outside else CASES
     cases = [case for case in select_cases() if case.name in names]
-    return record_cases("reference", cases, 4, outside=outside)
+    return record_cases("reference", cases, 4, outside=outside)[0]
 
 
 def runs(*, outside: bool) -> list[Run]:
@@ -572,13 +573,13 @@ def test_from_outside_a_case_that_could_not_be_played_gives_no_run(
     case = next(case for case in select_cases() if case.name == CASES[0])
     result = CaseResult(case.name, case.title, (), harness_error="this machine is too busy", trace=entries(LIFE))
 
-    def play(*_: object, on_case: Callable[[Case, CaseResult], None]) -> None:
+    def play(*_: object, on_case: Callable[[Case, CaseResult], None], **__: object) -> None:
         on_case(case, result)
 
     monkeypatch.setattr(recorded_cases, "run_suite", play)
-    (one,) = record_cases("opengris-scaler", [case], 1)
+    ((one,), _) = record_cases("opengris-scaler", [case], 1)
     assert (one.run, one.without) == (None, "this machine is too busy")
-    (one,) = record_cases("reference", [case], 1, outside=True)
+    ((one,), _) = record_cases("reference", [case], 1, outside=True)
     assert one.run is None
 
 
@@ -599,6 +600,7 @@ def run_command(*arguments: str) -> tuple[int, str]:
         (("--subject", "nothing"), "there are: reference, opengris-scaler"),
         (("/does/not/exist",), "/does/not/exist: "),
         (("run.jsonl", "--case", "*", "--jobs", "1"), "--case, --jobs: only with --subject"),
+        (("run.jsonl", "--verdicts"), "--verdicts: only with --subject"),
         (("run.jsonl", "--known-failing", "opengris-scaler"), "--known-failing: only with --subject"),
         (("--subject", "reference", "--limited"), "--limited: only with traces"),
     ],
@@ -702,8 +704,11 @@ def test_a_run_that_is_too_long_is_passed_over_and_told(tmp_path: Path, monkeypa
 
 @needs_tlc
 def test_cases_are_played_and_what_their_runs_took_is_told() -> None:
-    status, output = run_command("--subject", "reference", "--case", "undispatched.middle*", "--jobs", "1")
+    case = ("--case", "undispatched.middle*", "--jobs", "1")
+    status, output = run_command("--subject", "reference", "--verdicts", *case)
     assert status == 0, output
+    assert re.search(r"^│ S3.1 +│ MUST +│ pass +│ 1/1 ", output, re.MULTILINE)
+    assert re.search(r"^1 case in \d+\.\d s. Requirements: \d pass.$", output, re.MULTILINE)
     assert re.search(r"^Left out: \d+ records: heartbeats and echoes with nothing between", output, re.MULTILINE)
     assert re.search(
         r"^Taken: [1-9]\d* of 60 rows of the scheduler's table, [1-9] of 15 actions.$", output, re.MULTILINE
@@ -732,12 +737,29 @@ def test_only_a_run_whose_case_departs_as_is_known_may_be_rejected(
     silent = CaseResult("limits.too-many-tasks", "...", ("S11.5",))
     cases = [RecordedCase(result, run), RecordedCase(silent, None, "it has no option for that")]
     rejected = Validated(run, rejection=Rejection(run.lanes[0].steps[-1], "S4.2", "..."))
-    monkeypatch.setattr(validate_command, "record_cases", lambda *_, **__: cases)
+    monkeypatch.setattr(validate_command, "record_cases", lambda *_, **__: (cases, None))
     monkeypatch.setattr(Validator, "validate", lambda *_: [rejected])
     told, output = run_command("--subject", "opengris-scaler", *known_failing)
     assert told == status, output
     assert f"The suite found {'the same' if found == 'S4.2' else found or 'nothing'}." in output
     assert "No run: limits.too-many-tasks: it has no option for that." in output
+
+
+@pytest.mark.parametrize(("options", "status"), [((), 0), (("--verdicts",), 1)])
+def test_what_the_suite_finds_counts_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], status: int
+) -> None:
+    """The model explains the run: the departure is one that the model has nothing to say about."""
+    run = own_run("x", LIFE)
+    assert run is not None
+    result = CaseResult("x", "...", ("M1",), [Departure("M1", "a number is not ignored")])
+    verdict = judge("scheduler", load_requirements()["M1"], [result])
+    played = SuiteReport("scheduler", "reference", "", "", [result], [verdict], 1.0, KnownFailures())
+    monkeypatch.setattr(validate_command, "record_cases", lambda *_, **__: ([RecordedCase(result, run)], played))
+    monkeypatch.setattr(Validator, "validate", lambda *_: [Validated(run, explained=True)])
+    told, output = run_command("--subject", "reference", *options)
+    assert (told, "a number is not ignored" in output) == (status, bool(status))
+    assert output.splitlines()[-1] == "1 of 1 run is a behaviour of the model; 8 records."
 
 
 @needs_tlc

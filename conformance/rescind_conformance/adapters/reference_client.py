@@ -82,6 +82,11 @@ class ReferenceClient(FutureCommands):
         return {"returned": True}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Obey the suite."""
     lines.begin()
     ReferenceClient().serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -68,6 +68,11 @@ class ScalerClient(FutureCommands):
         return {"returned": self._storage.stored(bytes.fromhex(object_id))}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Obey the suite."""
     lines.begin()
     ScalerClient().serve()
+
+
+if __name__ == "__main__":
+    main()

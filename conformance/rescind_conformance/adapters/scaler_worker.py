@@ -147,6 +147,11 @@ def store_as_result(source: bytes, task_id: bytes, data: bytes) -> bytes:
     return bytes(processor._Processor__store_result(ClientID(source), task_id, data))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Obey the suite."""
     lines.begin()
     ScalerWorker().serve()
+
+
+if __name__ == "__main__":
+    main()

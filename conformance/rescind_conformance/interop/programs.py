@@ -13,7 +13,8 @@ from pathlib import Path
 
 from rescind.messages import ObjectStorageAddress
 from rescind_conformance.process import Process, SubjectUnavailable
-from rescind_conformance.subjects import console_script, free_port
+from rescind_conformance.subjects import RESCIND, SCALER_SCHEDULER, console_script, free_port
+from rescind_conformance.warm_start import Forkable, WarmStart, WarmStarts
 
 SLOTS = 2
 """Tasks that run at once."""
@@ -24,12 +25,21 @@ _KILLED_SECONDS = 10.0
 _ANSWER_SECONDS = 10.0
 
 
+ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "SCALER_NETWORK_BACKEND": "zmq"}
+"""Of every program."""
+_SCALER_STORAGE = Forkable("scaler.entry_points.object_storage_server:main")
+_SCALER_WORKERS = Forkable(
+    "scaler.entry_points.worker_manager:main", needs=("scaler.worker_manager.native.worker_manager",)
+)
+
+
 class Program(Process):
     """A program with whatever it starts itself."""
 
-    def __init__(self, command: Sequence[str], log: Path, *, piped: bool = False) -> None:
-        environment = {"PYTHONUNBUFFERED": "1", "SCALER_NETWORK_BACKEND": "zmq", "TMPDIR": str(log.parent)}
-        super().__init__(command, log, environment, piped=piped)
+    def __init__(
+        self, command: Sequence[str], log: Path, *, piped: bool = False, warm: WarmStart | None = None
+    ) -> None:
+        super().__init__(command, log, {**ENVIRONMENT, "TMPDIR": str(log.parent)}, piped=piped, warm=warm)
 
     def pause(self) -> None:
         """It stands still until `go_on`."""
@@ -60,12 +70,12 @@ class Program(Process):
 class StorageServer:
     """Scaler's object storage server. Raises `SubjectUnavailable`."""
 
-    def __init__(self, log: Path, port: int | None = None) -> None:
+    def __init__(self, log: Path, port: int | None = None, warm: WarmStarts | None = None) -> None:
         for attempt in range(_PORTS_TRIED):
             self.port = free_port() if port is None else port
             self.url = f"tcp://127.0.0.1:{self.port}"
             self.address = ObjectStorageAddress("127.0.0.1", self.port, "tcp")
-            self.program = Program([console_script("scaler_object_storage_server"), self.url], log)
+            self.program = _scaler_program(["scaler_object_storage_server", self.url], log, _SCALER_STORAGE, warm)
             try:
                 self.program.wait_for_line("ObjectStorageServer: started")
                 return
@@ -102,22 +112,36 @@ class StorageServer:
             backend.destroy()
 
 
-def reference_scheduler(log: Path, storage: StorageServer | None, *options: str) -> Program:
+def reference_scheduler(
+    log: Path, storage: StorageServer | None, *options: str, warm: WarmStarts | None = None
+) -> Program:
     """Our scheduler. It has said where it listens when `endpoint_of` returns."""
     where = ["--run-directory", str(log.parent)] if storage is None else ["--object-storage-address", storage.url]
-    command = [sys.executable, "-m", "rescind", "scheduler", "--endpoint", "tcp://127.0.0.1:0", *where]
-    return Program([*command, "--worker-timeout", str(WORKER_TIMEOUT), *options], log)
+    command = ["scheduler", "--endpoint", "tcp://127.0.0.1:0", *where]
+    return _rescind([*command, "--worker-timeout", str(WORKER_TIMEOUT), *options], log, warm)
 
 
-def scaler_scheduler(log: Path, storage: StorageServer, *options: str) -> Program:
+def _rescind(arguments: Sequence[str], log: Path, warm: WarmStarts | None) -> Program:
+    if warm is None:
+        return Program([sys.executable, "-m", "rescind", *arguments], log)
+    return Program(["rescind", *arguments], log, warm=warm.of(RESCIND))
+
+
+def _scaler_program(command: Sequence[str], log: Path, program: Forkable, warm: WarmStarts | None) -> Program:
+    if warm is None:
+        return Program([console_script(command[0]), *command[1:]], log)
+    return Program(command, log, warm=warm.of(program))
+
+
+def scaler_scheduler(log: Path, storage: StorageServer, *options: str, warm: WarmStarts | None = None) -> Program:
     """Scaler's scheduler, with its own time-outs but for workers."""
     command = [
-        *(console_script("scaler_scheduler"), "tcp://127.0.0.1:0"),
+        *("scaler_scheduler", "tcp://127.0.0.1:0"),
         *("--object-storage-address", storage.url),
         *("--monitor-address", "tcp://127.0.0.1:0"),  # a Unix socket's name may be too long where `log` is
         *("--worker-timeout-seconds", str(WORKER_TIMEOUT)),
     ]
-    return Program([*command, *options], log)
+    return _scaler_program([*command, *options], log, SCALER_SCHEDULER, warm)
 
 
 def endpoint_of(scheduler: Program) -> str:
@@ -128,19 +152,18 @@ def endpoint_of(scheduler: Program) -> str:
     return scheduler.wait_for_line("listen to scheduler address")
 
 
-def reference_worker(log: Path, endpoint: str, *options: str) -> Program:
+def reference_worker(log: Path, endpoint: str, *options: str, warm: WarmStarts | None = None) -> Program:
     """One worker of ours, with `SLOTS` processes for tasks."""
-    place = ["--endpoint", endpoint, "--processes", str(SLOTS)]
-    return Program([sys.executable, "-m", "rescind", "worker", *place, *options], log)
+    return _rescind(["worker", "--endpoint", endpoint, "--processes", str(SLOTS), *options], log, warm)
 
 
-def scaler_workers(log: Path, endpoint: str, number: int = SLOTS) -> Program:
+def scaler_workers(log: Path, endpoint: str, number: int = SLOTS, warm: WarmStarts | None = None) -> Program:
     """Scaler's workers, each with one process for tasks."""
     command = [
-        *(console_script("scaler_worker_manager"), "baremetal_native", endpoint),
+        *("scaler_worker_manager", "baremetal_native", endpoint),
         *("--worker-manager-id", "interop", "--mode", "fixed", "--max-task-concurrency", str(number)),
     ]
-    return Program(command, log)
+    return _scaler_program(command, log, _SCALER_WORKERS, warm)
 
 
 def wait_until_ended(programs: Mapping[str, Program], seconds: float) -> list[str]:

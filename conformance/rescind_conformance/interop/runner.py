@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import queue
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -17,12 +16,13 @@ from typing import Any
 from rescind.messages import Task, TaskCancelConfirm
 from rescind.trace import TraceRecord
 from rescind_conformance.interop.expected import Expected
-from rescind_conformance.interop.mixes import PEERS, Mix
+from rescind_conformance.interop.mixes import PEERS, Kind, Mix
 from rescind_conformance.interop.peers import PeerPrograms, built_peers
-from rescind_conformance.interop.programs import SLOTS, Program
+from rescind_conformance.interop.programs import ENVIRONMENT, SLOTS, Program
 from rescind_conformance.interop.scenario import Scenario
 from rescind_conformance.interop.system import Closed, System
 from rescind_conformance.process import SubjectUnavailable
+from rescind_conformance.warm_start import Forkable, WarmStart, WarmStarts
 
 STORAGE_ROW = "storage-empty"
 """The row that says whether anything stayed in the storage, after each scenario, where nothing may."""
@@ -30,6 +30,8 @@ STORAGE_REQUIREMENT = "C3.2"
 _EMPTY_SECONDS = 20.0
 _END_SECONDS = 30.0
 _HELD_SECONDS = 30.0
+_PLAYER = Forkable("rescind_conformance.interop.player:main", needs=("rescind.client",))
+_SCALER_PLAYER = Forkable(_PLAYER.main, needs=("scaler.client.client",))
 
 
 class Status(StrEnum):
@@ -104,16 +106,21 @@ class Run:
     def play(self) -> list[Cell]:
         """Play it; the cells, mix by mix. Whatever was started has ended when it returns or raises."""
         with tempfile.TemporaryDirectory(prefix="rescind-", ignore_cleanup_errors=True) as folder:
+            warm = WarmStarts(Path(folder), ENVIRONMENT)
             pool = ThreadPoolExecutor(self._plan.jobs, "interop")
             try:
-                played = [
-                    pool.submit(self._play_mix, mix, Path(folder) / str(number))
-                    for number, mix in enumerate(self._plan.mixes)
-                ]
-                return [cell for one in played for cell in one.result()]
+                # Those that take longest come first, so that none of them is played alone at the end.
+                played = {
+                    mix: pool.submit(self._play_mix, mix, Path(folder) / str(number), warm)
+                    for number, mix in enumerate(
+                        sorted(self._plan.mixes, key=lambda mix: mix.worker is not Kind.SCALER)
+                    )
+                }
+                return [cell for mix in self._plan.mixes for cell in played[mix].result()]
             finally:
                 self.stop()
                 pool.shutdown(cancel_futures=True)
+                warm.stop()
 
     def stop(self) -> None:
         """End every process; nothing more is started."""
@@ -123,12 +130,12 @@ class Run:
         for one in mixed:
             one.close()
 
-    def _play_mix(self, mix: Mix, folder: Path) -> list[Cell]:
+    def _play_mix(self, mix: Mix, folder: Path, warm: WarmStarts) -> list[Cell]:
         if missing := "; ".join(filter(None, (self._plan.peers.missing(kind) for kind in sorted(mix.kinds)))):
             return [
                 self._tell(Cell(mix.name, one.name, Status.NOT_BUILT, text=missing)) for one in self._plan.scenarios
             ]
-        mixed = _Mixed(mix, folder, self._plan)
+        mixed = _Mixed(mix, folder, self._plan, warm)
         with self._lock:
             if self._stopped:
                 return []
@@ -168,10 +175,11 @@ class Run:
 class _Mixed:
     """A mix's system and player, started when they are needed, and again after a scenario that spoiled them."""
 
-    def __init__(self, mix: Mix, folder: Path, plan: Plan) -> None:
+    def __init__(self, mix: Mix, folder: Path, plan: Plan, warm: WarmStarts) -> None:
         self._mix = mix
         self._folder = folder
         self._plan = plan
+        self._warm = warm
         self._number = 0
         self._system: System | None = None
         self._player: Player | None = None
@@ -220,7 +228,7 @@ class _Mixed:
     def _ready(self) -> tuple[System, Player]:
         if self._system is None:
             self._number += 1
-            system = System(self._mix, self._folder / f"s{self._number}", self._plan.peers)
+            system = System(self._mix, self._folder / f"s{self._number}", self._plan.peers, self._warm)
             with self._closing:
                 self._system = system
                 closed = self._closed
@@ -231,7 +239,7 @@ class _Mixed:
         if self._player is None:
             log = self._folder / f"p{self._number}"
             log.mkdir(parents=True, exist_ok=True)
-            player = Player(log / "log")
+            player = Player(log / "log", self._warm.of(_SCALER_PLAYER if self._mix.client is Kind.SCALER else _PLAYER))
             with self._closing:
                 self._player = player
                 closed = self._closed
@@ -272,8 +280,8 @@ class _Mixed:
 class Player:
     """The process of a mix's client, from the outside."""
 
-    def __init__(self, log: Path) -> None:
-        self.program = _PlayerProgram(log)
+    def __init__(self, log: Path, warm: WarmStart) -> None:
+        self.program = Program(["player"], log, piped=True, warm=warm)
         self._words: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -313,11 +321,6 @@ class Player:
         except ValueError:
             pass  # closed, or cut off
         self._words.put(None)
-
-
-class _PlayerProgram(Program):
-    def __init__(self, log: Path) -> None:
-        super().__init__([sys.executable, "-m", "rescind_conformance.interop.player"], log, piped=True)
 
 
 def _note_left(house: Cell, text: str, records: list[TraceRecord]) -> None:

@@ -25,6 +25,7 @@ from rescind_conformance.interop.programs import (
 )
 from rescind_conformance.interop.proxy import Proxy
 from rescind_conformance.process import START_SECONDS
+from rescind_conformance.warm_start import WarmStarts
 
 _POLL_SECONDS = 0.02
 
@@ -32,11 +33,12 @@ _POLL_SECONDS = 0.02
 class System:
     """The processes of a mix, but for its client. Start it, and close it; for one thread, but for `close`."""
 
-    def __init__(self, mix: Mix, folder: Path, peers: PeerPrograms) -> None:
-        """Nothing runs yet. `folder` is for what the processes write."""
+    def __init__(self, mix: Mix, folder: Path, peers: PeerPrograms, warm: WarmStarts) -> None:
+        """Nothing runs yet. `folder` is for what the processes write. `warm` forks those in Python."""
         self.mix = mix
         self._folder = folder
         self._peers = peers
+        self._warm = warm
         self._files = folder / "payloads"
         """Of clients and workers that are not in Python."""
         self._programs: dict[str, Program] = {}
@@ -53,7 +55,7 @@ class System:
         """
         self._files.mkdir(parents=True)
         if self.mix.scaler_storage:
-            self._storage = StorageServer(self._place("storage"))
+            self._storage = StorageServer(self._place("storage"), warm=self._warm)
             self._add("storage", self._storage.program)
         self._add("scheduler", self._start_scheduler())
         self._proxy = Proxy(endpoint_of(self._programs["scheduler"]))
@@ -62,12 +64,12 @@ class System:
     def _start_scheduler(self) -> Program:
         log = self._place("scheduler")
         if self.mix.scheduler is Kind.REFERENCE:
-            return reference_scheduler(log, self._storage, "--accept-shutdown")
+            return reference_scheduler(log, self._storage, "--accept-shutdown", warm=self._warm)
         if self.mix.scheduler in PEERS:
             at = ObjectStorageAddress(str(self._files), 0, "file") if self._storage is None else self._storage.address
             return Program(self._peers.scheduler(self.mix.scheduler, at, WORKER_TIMEOUT), log)
         assert self._storage is not None
-        return scaler_scheduler(log, self._storage)
+        return scaler_scheduler(log, self._storage, warm=self._warm)
 
     @property
     def own_files(self) -> Path | None:
@@ -98,9 +100,9 @@ class System:
     def _start_worker(self, log: Path) -> Program:
         match self.mix.worker:
             case Kind.REFERENCE:
-                return reference_worker(log, self.endpoint)
+                return reference_worker(log, self.endpoint, warm=self._warm)
             case Kind.SCALER:
-                return scaler_workers(log, self.endpoint)
+                return scaler_workers(log, self.endpoint, warm=self._warm)
             case _:
                 return Program(self._peers.worker(self.mix.worker, self.endpoint, SLOTS, self.own_files), log)
 

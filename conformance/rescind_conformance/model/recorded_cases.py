@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,12 +10,12 @@ from dataclasses import dataclass
 
 from rescind.trace import read_trace
 from rescind_conformance.case import Case, Profile
+from rescind_conformance.known import KnownFailures
 from rescind_conformance.model.recorded_run import Run
 from rescind_conformance.model.trace_values import case_run, own_run
-from rescind_conformance.runner import Plan, run_suite
-from rescind_conformance.subjects import SCHEDULERS, TRACE, ReferenceScheduler
+from rescind_conformance.runner import Plan, SuiteReport, run_suite
+from rescind_conformance.subjects import SCHEDULERS, TRACE, ReferenceScheduler, StartedScheduler
 from rescind_conformance.verdicts import CaseResult
-from rescind_conformance.warm_start import Forked
 from rescind_conformance.world import World
 
 _MOVES = (Profile.REBALANCING, Profile.RESTLESS)
@@ -40,11 +41,13 @@ def record_cases(
     jobs: int,
     *,
     outside: bool = False,
+    known: KnownFailures | None = None,
     on_case: Callable[[Case, CaseResult | None], None] = lambda case, result: None,
-) -> list[RecordedCase]:
-    """Play cases for a scheduler. The reference records its own order, unless `outside`; others are seen from outside.
+) -> tuple[list[RecordedCase], SuiteReport]:
+    """Play cases for a scheduler; each as it was played, by name, and the suite's report.
 
-    `on_case` is called as `run_suite` does. Raises as `run_suite` does.
+    The reference records its own order, unless `outside`; others are seen from outside. `known` and `on_case` are those
+    of `run_suite`. Raises as `run_suite` does.
     """
     own = subject == ReferenceScheduler.name and not outside
     opener = _RecordingReference if own else SCHEDULERS[subject]
@@ -55,8 +58,8 @@ def record_cases(
             recorded.append(_recorded(case, result, subject, own))
         on_case(case, result)
 
-    run_suite(opener, cases, Plan(jobs), on_case=note)
-    return sorted(recorded, key=lambda one: one.result.case)
+    report = run_suite(opener, cases, Plan(jobs), known=known, on_case=note)
+    return sorted(recorded, key=lambda one: one.result.case), report
 
 
 def _recorded(case: Case, result: CaseResult, subject: str, own: bool) -> RecordedCase:
@@ -77,11 +80,15 @@ def _recorded(case: Case, result: CaseResult, subject: str, own: bool) -> Record
     return RecordedCase(result, run)
 
 
-def _end_in_order(instance: Forked) -> None:
+def _end_in_order(instance: StartedScheduler) -> None:
     """So that its trace is complete; the second signal ends the grace (S9.10)."""
     until = time.monotonic() + _MOST_SECONDS_TO_END
-    while instance.alive(within=_SECONDS_BETWEEN_SIGNALS) and time.monotonic() < until:
-        instance.ask_to_stop()
+    while time.monotonic() < until:
+        try:
+            instance.wait(_SECONDS_BETWEEN_SIGNALS)
+            return
+        except subprocess.TimeoutExpired:
+            instance.ask_to_stop()
 
 
 class _Last(threading.local):
@@ -98,7 +105,7 @@ class _RecordingReference(ReferenceScheduler):
 
     def leave(self, world: World) -> None:
         instance = world.instance
-        assert isinstance(instance, Forked)
+        assert isinstance(instance, StartedScheduler)
         world.close()
         _end_in_order(instance)
         instance.stop()

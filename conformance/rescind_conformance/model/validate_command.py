@@ -18,6 +18,7 @@ from rescind.trace import read_trace
 from rescind_conformance.case import Case
 from rescind_conformance.command_end import COULD_NOT_RUN, end_on_signals, fail
 from rescind_conformance.command_line import known_failures
+from rescind_conformance.console_report import print_report, print_undecided
 from rescind_conformance.known import KnownFailures
 from rescind_conformance.model.configurations import ModelUnusable, model_directory
 from rescind_conformance.model.recorded_cases import RecordedCase, record_cases
@@ -28,7 +29,7 @@ from rescind_conformance.model.trace_validation import ACTIONS, Validated, Valid
 from rescind_conformance.model.trace_values import own_run, seen_run
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.requirements import Level, SpecificationError, load_requirements
-from rescind_conformance.runner import NothingSelected, select_cases
+from rescind_conformance.runner import NothingSelected, SuiteReport, select_cases
 from rescind_conformance.subjects import SCHEDULERS
 from rescind_conformance.verdicts import CaseResult
 
@@ -66,6 +67,14 @@ def validate_command(
         int | None,
         typer.Option("--jobs", min=1, help="Cases played at once. Default: two a processor.", show_default=False),
     ] = None,
+    verdicts: Annotated[
+        bool,
+        typer.Option(
+            "--verdicts",
+            help="With --subject: give the suite's verdicts on the same plays, too, as `rescind conformance scheduler` "
+            "does. The exit status is the worse one.",
+        ),
+    ] = False,
     known_failing: Annotated[
         str | None,
         typer.Option(
@@ -93,7 +102,7 @@ def validate_command(
 
     `rescind conformance validate peers.jsonl --outside`
 
-    `rescind conformance validate --subject reference`
+    `rescind conformance validate --subject reference --verdicts`
 
     `rescind conformance validate --subject opengris-scaler --known-failing opengris-scaler --case 'crossing.*'`
     """
@@ -102,7 +111,7 @@ def validate_command(
         fail("give traces, or --subject. Example: rescind conformance validate --subject reference")
     if subject is not None and subject not in SCHEDULERS:
         fail(f"unknown subject {subject!r}; there are: {', '.join(SCHEDULERS)}")
-    of_cases = {"--case": case, "--jobs": jobs, "--known-failing": known_failing}
+    of_cases = {"--case": case, "--jobs": jobs, "--verdicts": verdicts or None, "--known-failing": known_failing}
     if unused := [name for name, value in of_cases.items() if subject is None and value is not None]:
         fail(f"{', '.join(unused)}: only with --subject, not with traces")
     if subject is not None and limited:
@@ -110,13 +119,14 @@ def validate_command(
     known = known_failures(known_failing)
     console = Console(stderr=True)
     recorded: list[RecordedCase] = []
+    report: SuiteReport | None = None
     try:
         validator = Validator(model_directory())
         try:
             if subject is None:
                 runs = [_read(path, outside=outside, limited=limited) for path in traces or ()]
             else:
-                recorded = _record(subject, case, jobs, console, outside=outside)
+                recorded, report = _record(subject, case, jobs, known, console, outside=outside)
                 runs = [one.run for one in recorded if one.run is not None]
             passed_over = [run for run in runs if _why_not(run)]
             validated = _validate(validator, [run for run in runs if not _why_not(run)], console)
@@ -128,12 +138,16 @@ def validate_command(
     except KeyboardInterrupt:
         fail("stopped")
     try:
+        if verdicts and report is not None:
+            print_report(report, Console())
+            print_undecided([report], Console())
         _report(validated, passed_over, recorded)
     except BrokenPipeError:
         raise  # whoever read it has read enough
     except OSError as error:
         fail(f"the report cannot be written: {error}")
-    raise typer.Exit(_exit_status(validated, recorded, known))
+    played = report.exit_status if verdicts and report is not None else 0
+    raise typer.Exit(max(played, _exit_status(validated, recorded, known)))
 
 
 def _read(path: Path, *, outside: bool, limited: bool) -> Run:
@@ -161,7 +175,9 @@ def _why_not(run: Run) -> str:
     return f"{_count(run.length, 'record')} would take TLC minutes" if run.length > MOST_RECORDS else ""
 
 
-def _record(subject: str, case: str | None, jobs: int | None, console: Console, *, outside: bool) -> list[RecordedCase]:
+def _record(
+    subject: str, case: str | None, jobs: int | None, known: KnownFailures, console: Console, *, outside: bool
+) -> tuple[list[RecordedCase], SuiteReport]:
     cases = select_cases(case)
     ended: list[str] = []
     with _progress(console) as tell:
@@ -171,7 +187,8 @@ def _record(subject: str, case: str | None, jobs: int | None, console: Console, 
                 ended.append(case.name)
                 tell(f"{len(ended)} of {len(cases)} cases recorded")
 
-        return record_cases(subject, cases, jobs or 2 * (os.cpu_count() or 1), outside=outside, on_case=on_case)
+        at_once = jobs or 2 * (os.cpu_count() or 1)
+        return record_cases(subject, cases, at_once, outside=outside, known=known, on_case=on_case)
 
 
 def _validate(validator: Validator, runs: Sequence[Run], console: Console) -> list[Validated]:

@@ -11,9 +11,10 @@ from enum import StrEnum
 
 from rescind_conformance.adapter_subjects import shipped_adapter
 from rescind_conformance.case import Case, all_cases
-from rescind_conformance.findings import Conversation, Interrupted
+from rescind_conformance.findings import Conversation
 from rescind_conformance.mutants.catalogue import Mutant
 from rescind_conformance.mutants.faulty_copy import Copy, faulty_copy
+from rescind_conformance.places import Interrupted
 from rescind_conformance.process import SubjectUnavailable
 from rescind_conformance.recording import Recorder
 from rescind_conformance.runner import play_case

@@ -249,7 +249,7 @@ def test_what_holds_and_what_is_refuted_is_told_and_nothing_is_left_behind() -> 
 
 @needs_tlc
 def test_what_no_configuration_takes_is_told_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    last = next(each for each in KNOWN if each.name == "last")
+    last = replace(next(each for each in KNOWN if each.name == "last"), counts=True)
     monkeypatch.setattr(command, "load_configurations", lambda directory: [last])
     status, output = run()
     assert status == 1

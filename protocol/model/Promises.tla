@@ -8,7 +8,7 @@ Count(messages, Matches(_)) == Len(SelectSeq(messages, Matches))
 Served(p) == sch.peer[p] = "served"
 
 \* What happens in a step: the scheduler takes a message, a peer reads one; what is added to a queue. TLC looks at every
-\* promise in every step: so what costs little and is seldom so, as which message is the next one, is asked first.
+\* promise in every step, so each asks first what is cheap to know and mostly excuses it: which message is the next.
 Takes(p) == toScheduler[p] # <<>> /\ toScheduler'[p] = Tail(toScheduler[p]) /\ line'[p] = line[p]
 Reads(p) == toPeer[p] # <<>> /\ toPeer'[p] = Tail(toPeer[p]) /\ life'[p] # "gone"
 Added(before, after) == IF Len(after) > Len(before) THEN SubSeq(after, Len(before) + 1, Len(after)) ELSE <<>>
@@ -153,7 +153,8 @@ OwnersHearWhatIsSo ==
 
 \* S4.1, S7.1, S7.7, S9.7: a TaskCancel goes to the holder, for a reason, and with the force that the reason has.
 EachTaskCancelHasAReason ==
-    [][\A w \in Workers : LET heard == Hears(w) IN heard # <<>> => \A t \in Tasks, event \in Kinds :
+    [][\A w \in Workers : LET heard == Hears(w)
+                          IN  heard # <<>> => \A t \in Tasks, event \in Kinds :
         IsIn(<<"TaskCancel", t, event>>, heard) =>
             /\ sch.task[t].holder = w
             /\ \/ TakesFrom(Owner[t], <<"TaskCancel", t, event>>)

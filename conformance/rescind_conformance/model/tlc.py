@@ -133,9 +133,10 @@ class Tlc:
         return checked
 
     def share_classes(self, configuration: Configuration, archive: Path) -> None:
-        """Keep TLC's classes as Java has loaded them in the file `archive`, for every start that follows.
+        """Check `configuration` once, and keep TLC's classes as Java has loaded them in the file `archive`.
 
-        Java learns by one run what they are. Before any other run. A Java that cannot (before 13) makes no file.
+        Every start that follows is faster by it while the file is there. No other check may be under way. A Java that
+        cannot do so (before 13) makes no file, and nothing else changes.
         """
         self._sharing = ["-XX:+IgnoreUnrecognizedVMOptions", f"-XX:ArchiveClassesAtExit={archive}", "-Xlog:disable"]
         self.check(configuration, lambda name, states, depth: None)

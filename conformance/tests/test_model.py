@@ -7,6 +7,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -249,7 +250,7 @@ def test_what_holds_and_what_is_refuted_is_told_and_nothing_is_left_behind() -> 
 
 @needs_tlc
 def test_what_no_configuration_takes_is_told_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    last = next(each for each in KNOWN if each.name == "last")
+    last = replace(next(each for each in KNOWN if each.name == "last"), counts=True)
     monkeypatch.setattr(command, "load_configurations", lambda directory: [last])
     status, output = run()
     assert status == 1
@@ -284,6 +285,17 @@ def test_a_model_that_tlc_does_not_understand_is_no_pass(monkeypatch: pytest.Mon
     status, output = run()
     assert status == 2
     assert "NoSuchThing" in output
+
+
+@needs_tlc
+def test_classes_are_shared_by_the_starts_that_follow_and_are_not_needed(tmp_path: Path) -> None:
+    checker = tlc.Tlc(DIRECTORY)
+    variant = next(each for each in KNOWN if each.name == "RefusedMoveIsMade")
+    archive = tmp_path / "classes"
+    checker.share_classes(variant, archive)
+    assert checker.check(variant, lambda *progress: None).as_expected
+    archive.write_bytes(b"nonsense")
+    assert checker.check(variant, lambda *progress: None).as_expected
 
 
 @needs_tlc

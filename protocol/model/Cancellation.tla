@@ -310,16 +310,19 @@ May ==
 
 Next == Must \/ TaskEnds \/ May
 Safe == Init /\ [][Next]_vars
-\* One condition of fairness for everything that must happen is enough: nothing is done for ever (ComesToRest), so
-\* that it says that the system comes to rest nowhere but where nothing more must happen.
-Spec == Safe /\ WF_vars(Must \/ TaskEnds)
-EndlessTasks == Safe /\ WF_vars(Must)       \* a task may run for ever: its cancel is answered all the same
 
-\* The same without TLC's ENABLED, which is slow: whether something must happen.
+\* Whether something must happen, and whether tasks run: the same as ENABLED <<Must>>_vars and ENABLED <<TaskEnds>>_vars
+\* (RestIsMeantSo), which take TLC many times as long.
 Due ==
     \/ \E p \in Peers : CanTake(p) \/ CanMiss(p) \/ CanLearn(p) \/ CanNotice(p) \/ CanRead(p)
     \/ sch.owed # {} \/ sch.mode = "closing" \/ \E t \in Tasks : CanSubmit(t)
     \/ \E w \in Workers : CanLeave(w) \/ CanJoin(w)
                           \/ \E t \in Tasks : MayDispatch(sch, t, w) \/ CanStart(w, t) \/ CanEnd(w, t)
 Runs == \E w \in Workers, t \in Tasks : assignment[w][t] = "running"
+
+\* One condition of fairness for everything that must happen is enough: nothing is done for ever (ComesToRest), so
+\* that it says that the system comes to rest nowhere but where nothing more must happen. The first is WF_vars(Must \/
+\* TaskEnds), the second WF_vars(Must), with Due and Runs for what is enabled.
+Spec == Safe /\ ([]<>(~Due /\ ~Runs) \/ []<><<Must \/ TaskEnds>>_vars)
+EndlessTasks == Safe /\ ([]<>~Due \/ []<><<Must>>_vars)     \* a task may run for ever: its cancel is answered all the same
 =============================================================================

@@ -7,13 +7,16 @@ EXTENDS Cancellation
 Count(messages, Matches(_)) == Len(SelectSeq(messages, Matches))
 Served(p) == sch.peer[p] = "served"
 
-\* What happens in a step: the scheduler takes a message, a peer reads one; what is added to a queue.
+\* What happens in a step: the scheduler takes a message, a peer reads one; what is added to a queue. TLC looks at every
+\* promise in every step, so each asks first what is cheap to know and mostly excuses it: which message is the next.
 Takes(p) == toScheduler[p] # <<>> /\ toScheduler'[p] = Tail(toScheduler[p]) /\ line'[p] = line[p]
 Reads(p) == toPeer[p] # <<>> /\ toPeer'[p] = Tail(toPeer[p]) /\ life'[p] # "gone"
 Added(before, after) == IF Len(after) > Len(before) THEN SubSeq(after, Len(before) + 1, Len(after)) ELSE <<>>
 IsIn(message, messages) == \E i \in DOMAIN messages : messages[i] = message
-TakesFrom(p, message) == Takes(p) /\ Head(toScheduler[p]) = message
-ReadsNow(p, message) == Reads(p) /\ Head(toPeer[p]) = message
+NextIn(queue) == IF queue = <<>> THEN <<"nothing">> ELSE Head(queue)
+Coming(p) == NextIn(toScheduler[p])
+TakesFrom(p, message) == toScheduler[p] # <<>> /\ Head(toScheduler[p]) = message /\ Takes(p)
+ReadsNow(p, message) == toPeer[p] # <<>> /\ Head(toPeer[p]) = message /\ Reads(p)
 Hears(p) == Added(toPeer[p], toPeer'[p])
 IsLost(p) == Served(p) /\ sch'.peer[p] # "served"
 
@@ -71,14 +74,14 @@ NothingDispatchedWhileCanceling ==
 
 \* S8.1
 OnlyTheHolderAnswers ==
-    [][\A w \in Workers : LET message == Head(toScheduler[w])
-                          IN  Takes(w) /\ message[1] \in {"TaskResult", "TaskCancelConfirm"}
-                              /\ sch.task[message[2]].holder # w => UNCHANGED <<sch, toPeer, told>>]_vars
+    [][\A w \in Workers : LET message == Coming(w)
+                          IN  message[1] \in {"TaskResult", "TaskCancelConfirm"} /\ sch.task[message[2]].holder # w
+                              /\ Takes(w) => UNCHANGED <<sch, toPeer, told>>]_vars
 
 \* S2.2, S11.1
 OnlyTheOwnerCancels ==
-    [][\A c \in Clients : LET message == Head(toScheduler[c])
-                          IN  Takes(c) /\ message[1] = "TaskCancel" /\ Owner[message[2]] # c
+    [][\A c \in Clients : LET message == Coming(c)
+                          IN  message[1] = "TaskCancel" /\ Owner[message[2]] # c /\ Takes(c)
                               => UNCHANGED <<sch, told>> /\ \A p \in Peers \ {c} : toPeer'[p] = toPeer[p]]_vars
 
 \* S1.3, S9.8, S9.10: a Task is held, or refused at once.
@@ -90,39 +93,46 @@ TasksAreHeldOrRefused ==
 
 \* S5.1, S7.4, S4.3: work that is done is not lost, whatever round is open.
 ResultsReachTheOwner ==
-    [][\A w \in Workers, t \in Tasks, status \in {"success", "failedWorkerDied"} :
-        LET result == <<"TaskResult", t, status>>
-        IN  TakesFrom(w, result) /\ Served(w) /\ Served(Owner[t]) /\ told[t] = <<>> => told'[t] = <<result>>]_vars
+    [][\A w \in Workers : LET message == Coming(w)
+                              t == message[2]
+                          IN  message[1] = "TaskResult" /\ Served(w) /\ Served(Owner[t]) /\ told[t] = <<>> /\ Takes(w)
+                              => told'[t] = <<message>>]_vars
 
 \* S4.2: so is the holder's answer to an owner's cancel, as it came.
 AnswersReachTheOwner ==
-    [][\A w \in Workers, t \in Tasks, word \in {"canceled", "cancelNotFound"} :
-        LET answer == <<"TaskCancelConfirm", t, word>>
-        IN  TakesFrom(w, answer) /\ sch.task[t].holder = w /\ asked[t] # "nothing" => told'[t] = <<answer>>]_vars
+    [][\A w \in Workers : LET message == Coming(w)
+                              t == message[2]
+                          IN  message[1] = "TaskCancelConfirm" /\ message[3] \in {"canceled", "cancelNotFound"}
+                              /\ sch.task[t].holder = w /\ asked[t] # "nothing" /\ Takes(w)
+                              => told'[t] = <<message>>]_vars
 
 \* S2.1, S2.2, S9.8: whoever asks for what is not held for him is told so.
 NobodyWaitsForWhatIsNotHeld ==
-    [][\A c \in Clients, t \in Tasks, event \in Kinds :
-        TakesFrom(c, <<"TaskCancel", t, event>>) /\ line[c] = "open"
-        /\ (c # Owner[t] \/ told[t] # <<>> \/ sch.peer[c] = "lost")
-        => Hears(c) = << <<"TaskCancelConfirm", t, "cancelNotFound">> >>]_vars
+    [][\A c \in Clients : LET message == Coming(c)
+                              t == message[2]
+                          IN  message[1] = "TaskCancel" /\ line[c] = "open"
+                              /\ (c # Owner[t] \/ told[t] # <<>> \/ sch.peer[c] = "lost") /\ Takes(c)
+                              => Hears(c) = << <<"TaskCancelConfirm", t, "cancelNotFound">> >>]_vars
 
 \* S2.2, S2.4: and nobody else hears of a task.
 NobodyElseHears ==
-    [][\A c \in Clients, t \in Tasks :
-        c # Owner[t] /\ (\E i \in DOMAIN Hears(c) : IsAbout(Hears(c)[i], t))
-        => \E event \in Kinds : TakesFrom(c, <<"TaskCancel", t, event>>)]_vars
+    [][\A c \in Clients : LET heard == Hears(c)
+                          IN  heard # <<>> => \A t \in Tasks, i \in DOMAIN heard :
+                                  c # Owner[t] /\ IsAbout(heard[i], t)
+                                  => \E event \in Kinds : TakesFrom(c, <<"TaskCancel", t, event>>)]_vars
 
 \* S3.1: what no worker holds is canceled at once.
 WhatWaitsIsCanceledAtOnce ==
-    [][\A t \in Tasks, event \in Kinds :
-        TakesFrom(Owner[t], <<"TaskCancel", t, event>>) /\ Held(sch, t) /\ told[t] = <<>> /\ Served(Owner[t])
-        /\ sch.task[t].holder = Nobody => told'[t] = << <<"TaskCancelConfirm", t, "canceled">> >>]_vars
+    [][\A c \in Clients : LET message == Coming(c)
+                              t == message[2]
+                          IN  message[1] = "TaskCancel" /\ Owner[t] = c /\ Held(sch, t) /\ told[t] = <<>> /\ Served(c)
+                              /\ sch.task[t].holder = Nobody /\ Takes(c)
+                              => told'[t] = << <<"TaskCancelConfirm", t, "canceled">> >>]_vars
 
 \* S9.2, S9.3, S9.4: whose cancel was open is told `canceled`, and another that the task failed after so many losses only.
 LossesAreCounted ==
     [][\A t \in Tasks, w \in Workers :
-        IsLost(w) /\ sch.task[t].holder = w =>
+        sch.task[t].holder = w /\ IsLost(w) =>
             /\ sch'.task[t].losses = sch.task[t].losses + 1
             /\ Served(Owner[t]) /\ asked[t] # "nothing" => told'[t] = << <<"TaskCancelConfirm", t, "canceled">> >>
             /\ IsIn(<<"TaskResult", t, "failedWorkerDied">>, told'[t]) => sch'.task[t].losses >= MaxLosses]_vars
@@ -143,19 +153,20 @@ OwnersHearWhatIsSo ==
 
 \* S4.1, S7.1, S7.7, S9.7: a TaskCancel goes to the holder, for a reason, and with the force that the reason has.
 EachTaskCancelHasAReason ==
-    [][\A w \in Workers, t \in Tasks, event \in Kinds :
-        IsIn(<<"TaskCancel", t, event>>, Hears(w)) =>
+    [][\A w \in Workers : LET heard == Hears(w)
+                          IN  heard # <<>> => \A t \in Tasks, event \in Kinds :
+        IsIn(<<"TaskCancel", t, event>>, heard) =>
             /\ sch.task[t].holder = w
             /\ \/ TakesFrom(Owner[t], <<"TaskCancel", t, event>>)
                \/ IsLost(Owner[t]) /\ event = "cancel, force"
                \/ left'.moves < left.moves /\ event = "cancel" /\ asked[t] = "nothing"
             \* S6.1, S6.2, S7.6: nor is one passed on where such a one is with the holder already.
-            /\ Count(Hears(w), LAMBDA m : m = <<"TaskCancel", t, event>>) = 1 /\ asked[t] # "cancel, force"
+            /\ Count(heard, LAMBDA m : m = <<"TaskCancel", t, event>>) = 1 /\ asked[t] # "cancel, force"
             /\ event = "cancel" => asked[t] = "nothing" /\ Unanswered(w, t) = 0]_vars
 
 \* S9.11
 SilentOwnersAreTold ==
-    [][\A t \in Tasks : IsLost(Owner[t]) /\ ~Takes(Owner[t]) /\ Held(sch, t) => told'[t] # <<>>]_vars
+    [][\A t \in Tasks : Held(sch, t) /\ IsLost(Owner[t]) /\ ~Takes(Owner[t]) => told'[t] # <<>>]_vars
 
 \* S9.7: whoever said good-bye is told nothing more.
 NobodyWhoLeftIsTold ==
@@ -163,7 +174,7 @@ NobodyWhoLeftIsTold ==
 
 \* S9.6, S9.8, S10.1: a heartbeat is answered; that of one that was lost, so that it learns it.
 HeartbeatsAreAnswered ==
-    [][\A p \in Peers : Takes(p) /\ Head(toScheduler[p])[1] \in {"ClientHeartbeat", "WorkerHeartbeat"} /\ line[p] = "open"
+    [][\A p \in Peers : Coming(p)[1] \in {"ClientHeartbeat", "WorkerHeartbeat"} /\ line[p] = "open" /\ Takes(p)
         => IF sch.peer[p] = "lost" THEN Hears(p) = << <<"ClientDisconnect", "disconnect">> >>
            ELSE p \in sch'.owed \/ Hears(p) # <<>>]_vars
 
@@ -183,7 +194,7 @@ LostStaysLost == [][\A p \in Peers : sch.peer[p] \in {"lost", "told"} => sch'.pe
 
 \* S10.2: as an echo is sent, no task waits for a worker that has room.
 TheEchoIsAFence ==
-    [][(\E p \in Peers : Served(p) /\ p \in sch.owed /\ p \notin sch'.owed /\ sch'.peer[p] = "served")
+    [][(\E p \in sch.owed : Served(p) /\ p \notin sch'.owed /\ sch'.peer[p] = "served")
        => sch.mode # "open" \/ (\A t \in Tasks : sch.task[t].state # "queued")
           \/ \A w \in Workers : Served(w) => Cardinality(HeldBy(sch, w)) >= QueueSize]_vars
 
@@ -199,19 +210,23 @@ OnlyForceEndsWork ==
 \* W1.1, W1.2, W2.1 to W2.4, W3.1, W4.2: a worker says what has become of each task, and answers each TaskCancel.
 Became(w, t) == <<assignment[w][t], assignment'[w][t]>>
 MayBecome(w, t, said) ==
-    CASE said = <<>> -> ~(Became(w, t) \in {"queued", "running", "ending"} \X {"none"}) \/ life'[w] # "up"
+    CASE said = <<>> -> \/ assignment'[w][t] # "none" \/ life'[w] # "up"
+                        \/ assignment[w][t] \notin {"queued", "running", "ending"}
       [] said[1] = "TaskResult" -> Became(w, t) = <<"running", "none">> /\ life[w] = "up"
       [] said[3] = "canceled" -> Became(w, t) \in {"queued", "ending"} \X {"none"} /\ life[w] = "up"
       [] said[3] = "cancelFailed" -> /\ Became(w, t) = <<"running", "running">>
                                      /\ ReadsNow(w, <<"TaskCancel", t, "cancel">>)
       [] said[3] = "cancelNotFound" -> Became(w, t) = <<"none", "none">>
 WorkersSayWhatTheyDo ==
-    [][\A w \in Workers, t \in Tasks :
-        line[w] = "open" /\ line'[w] = "open" /\ life[w] \notin {"off", "gone"} =>
-            LET about == SelectSeq(Added(toScheduler[w], toScheduler'[w]), LAMBDA m : IsAbout(m, t))
-            IN  /\ Len(about) <= 1 /\ MayBecome(w, t, IF about = <<>> THEN <<>> ELSE about[1])
-                /\ (\E event \in Kinds : ReadsNow(w, <<"TaskCancel", t, event>>)) /\ about = <<>>
-                   => assignment'[w][t] \in {"ending", "leaving"}]_vars
+    [][\A w \in Workers :
+        life[w] \notin {"off", "gone"} /\ line[w] = "open" /\ line'[w] = "open" =>
+            LET said == Added(toScheduler[w], toScheduler'[w])
+                next == NextIn(toPeer[w])
+                asks == next[1] = "TaskCancel" /\ Reads(w)
+            IN  \A t \in Tasks :
+                    LET about == IF said = <<>> THEN <<>> ELSE SelectSeq(said, LAMBDA m : IsAbout(m, t))
+                    IN  /\ Len(about) <= 1 /\ MayBecome(w, t, IF about = <<>> THEN <<>> ELSE about[1])
+                        /\ asks /\ next[2] = t /\ about = <<>> => assignment'[w][t] \in {"ending", "leaving"}]_vars
 
 \* W4.1, W4.2: who leaves begins nothing, and says good-bye when nothing runs.
 LeavingIsTheEnd ==
@@ -223,7 +238,7 @@ LeavingIsTheEnd ==
 \* W4.2, W4.3: whoever exits says good-bye, and whoever was declared lost does not.
 GoodByesAreSaid ==
     [][\A w \in Workers :
-        line[w] = "open" /\ life[w] \in {"exit", "rejoin"} /\ life'[w] = "gone" /\ CanLeave(w) /\ left'.failures = left.failures
+        life[w] \in {"exit", "rejoin"} /\ life'[w] = "gone" /\ line[w] = "open" /\ CanLeave(w) /\ left'.failures = left.failures
         => IsIn(<<"WorkerDisconnectNotification">>, Added(toScheduler[w], toScheduler'[w])) = (life[w] = "exit")]_vars
 
 \* C2.1 to C5.1, C9.1, C10.2: a future becomes what its messages say, but for the time limit and the end of the client.
@@ -242,9 +257,9 @@ FuturesBecomeWhatIsSaid ==
 
 \* C1.1, C6.1, C6.2: one TaskCancel opens a round, and whoever joins it sends none. (Intrude is what no client does.)
 OneTaskCancelOpensARound ==
-    [][\A t \in Tasks, event \in Kinds :
-        LET c == Owner[t]
-        IN  IsIn(<<"TaskCancel", t, event>>, Added(toScheduler[c], toScheduler'[c])) =>
+    [][\A c \in Clients : LET said == Added(toScheduler[c], toScheduler'[c])
+                          IN  said # <<>> => \A t \in Tasks, event \in Kinds :
+        Owner[t] = c /\ IsIn(<<"TaskCancel", t, event>>, said) =>
             \/ future'[t] = "canceling" /\ (future[t] = "running" \/ ReadsNow(c, <<"TaskCancelConfirm", t, "cancelFailed">>))
             \/ left'.intrusions < left.intrusions]_vars
 
@@ -286,7 +301,7 @@ OnlyWantedWorkRuns ==
 EachCancelIsAnsweredInTime == \A t \in Tasks : future[t] = "canceling" ~> future[t] # "canceling"
 EachFutureSettlesInTime == \A t \in Tasks : future[t] \in {"running", "canceling"} ~> future[t] \in Settled
 CapacityComesBackInTime == <>[](\A t \in Tasks, w \in Workers : sch.task[t].holder # w /\ assignment[w][t] = "none")
-RestIsMeantSo == (Due <=> ENABLED Must) /\ (Runs <=> ENABLED TaskEnds)
+RestIsMeantSo == (Due <=> ENABLED <<Must>>_vars) /\ (Runs <=> ENABLED <<TaskEnds>>_vars)
 
 (* Who owns what, for the configurations. *)
 OneOwner == [t \in Tasks |-> CHOOSE c \in Clients : TRUE]

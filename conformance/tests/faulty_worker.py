@@ -416,6 +416,22 @@ def a_lost_worker_reports() -> None:
     beside("_leave", say, first=True)
 
 
+# --- draining
+
+
+@fault
+def what_waits_is_begun_while_it_drains() -> None:
+    def make(method: Any) -> Any:
+        def hasty(self: Any) -> None:
+            draining, self.draining = self.draining, False
+            method(self)
+            self.draining = draining
+
+        return hasty
+
+    patch(MACHINE, "_start_what_fits", make)
+
+
 # --- liveness
 
 

@@ -60,6 +60,7 @@ FAULTS = {
     "goodbye-is-not-the-last-word": ("W4.2", "leaving.shutdown-when-idle"),
     "a-lost-worker-goes-on": ("W4.3", "leaving.disconnect"),
     "a-lost-worker-reports": ("W4.3", "leaving.disconnect"),
+    "what-waits-is-begun-while-it-drains": ("W4.4", "draining.finishes-what-runs"),
     "no-heartbeats-while-a-task-runs": ("W5.1", "liveness.while-running"),
     "heartbeats-wait-for-their-echo": ("W5.1", "liveness.without-echo"),
     "something-comes-before-the-heartbeat": ("W5.1", "liveness.first-word"),

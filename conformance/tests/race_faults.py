@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from rescind import client_table, scheduler_table, worker_table
 from rescind.client_machine import ClientMachine, ReleaseResult
 from rescind.client_table import FutureInput, FutureState
-from rescind.messages import WorkerDisconnectNotification
+from rescind.messages import TaskLog, WorkerDisconnectNotification
 from rescind.scheduler_machine import SchedulerMachine
 from rescind.scheduler_table import TaskInput, TaskState
 from rescind.worker_machine import Send, WorkerMachine
@@ -144,10 +144,11 @@ def with_row(role: str, key: Any, row: Any) -> Callable[[], Any]:
 
 
 class Believing(SchedulerMachine):
-    """Takes an answer from anybody."""
+    """Takes an answer from anybody; the lines of a TaskLog it does not."""
 
     def _held_by_sender(self, event: Any, task_id: bytes) -> Any:
-        return self._tasks.get(task_id)
+        is_log = isinstance(event.message, TaskLog)
+        return super()._held_by_sender(event, task_id) if is_log else self._tasks.get(task_id)
 
 
 class Forgetful(SchedulerMachine):

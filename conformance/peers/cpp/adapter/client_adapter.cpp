@@ -1,6 +1,7 @@
 // The adapter that holds the client: conformance/ADAPTER.md, "A client's commands".
 #include <future>
 
+#include "adapters.h"
 #include "client.h"
 #include "lines.h"
 
@@ -121,10 +122,8 @@ class ClientAdapter {
 };
 
 }  // namespace
-}  // namespace adapter
 
-int main() {
-  using namespace adapter;
+int run_client_adapter() {
   ClientAdapter one;
   std::map<std::string, Command> commands;
   const auto add = [&](const char* name, json (ClientAdapter::*method)(const json&)) {
@@ -143,3 +142,5 @@ int main() {
   add("disconnect", &ClientAdapter::disconnect);
   serve("client", {"force", "time-limit", "outcome", "timeouts", "release"}, commands);
 }
+
+}  // namespace adapter

@@ -2,6 +2,7 @@
 #include <condition_variable>
 #include <thread>
 
+#include "adapters.h"
 #include "bodies.h"
 #include "worker.h"
 
@@ -75,11 +76,9 @@ class WorkerAdapter {
 };
 
 }  // namespace
-}  // namespace adapter
 
-int main(int count, char** arguments) {
-  if (const auto status = peer::run_as_task(count, arguments, adapter::bodies())) return *status;
-  using namespace adapter;
+int run_worker_adapter(int count, char** arguments) {
+  if (const auto status = peer::run_as_task(count, arguments, bodies())) return *status;
   WorkerAdapter one;
   serve("worker", {"timeouts", "release", "processes", "leave"},
         {{"start", [&](const json& command) { return one.start(command); }},
@@ -90,3 +89,5 @@ int main(int count, char** arguments) {
          {"leave", [&](const json& command) { return one.leave(command); }},
          {"exited", [&](const json& command) { return one.exited(command); }}});
 }
+
+}  // namespace adapter

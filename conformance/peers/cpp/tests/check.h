@@ -31,6 +31,13 @@ inline int run(const std::vector<Test>& tests) {
   return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+// The tests of each file.
+namespace client_tests { std::vector<Test> all(); }
+namespace scheduler_tests { std::vector<Test> all(); }
+namespace tables_tests { std::vector<Test> all(); }
+namespace vectors_tests { std::vector<Test> all(); }
+namespace worker_tests { std::vector<Test> all(); }
+
 inline void check(bool holds, const char* what, int line) {
   if (holds) return;
   std::cerr << "line " << line << ": " << what << "\n";

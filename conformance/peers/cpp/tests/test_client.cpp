@@ -3,6 +3,7 @@
 #include "client_machine.h"
 #include "wire.h"
 
+namespace testing::client_tests {
 namespace {
 
 using namespace peer;
@@ -126,8 +127,8 @@ void the_loss_of_the_scheduler_cancels() {
 
 }  // namespace
 
-int main() {
-  return testing::run({
+std::vector<Test> all() {
+  return {
       {"a result finishes", a_result_finishes},
       {"a result in an open round is discarded", a_result_in_an_open_round_is_discarded},
       {"each answer ends the round", each_answer_ends_the_round},
@@ -135,5 +136,7 @@ int main() {
       {"the shortest time limit ends the round", the_shortest_time_limit_ends_the_round},
       {"a round that has ended has no time limit", a_round_that_has_ended_has_no_time_limit},
       {"the loss of the scheduler cancels", the_loss_of_the_scheduler_cancels},
-  });
+  };
 }
+
+}  // namespace testing::client_tests

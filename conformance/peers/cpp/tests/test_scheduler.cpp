@@ -3,6 +3,7 @@
 #include "scheduler_machine.h"
 #include "wire.h"
 
+namespace testing::scheduler_tests {
 namespace {
 
 using namespace peer;
@@ -243,8 +244,8 @@ void malformed_is_dropped_and_counted() {
 
 }  // namespace
 
-int main() {
-  return testing::run({
+std::vector<Test> all() {
+  return {
       {"a task runs and its result is forwarded", a_task_runs_and_its_result_is_forwarded},
       {"a queued task is cancelled at once", a_queued_task_is_cancelled_at_once},
       {"force after an unforced cancel absorbs one refusal", force_after_an_unforced_cancel_absorbs_one_refusal},
@@ -260,5 +261,7 @@ int main() {
       {"a worker that answers nothing gathers no more than it may have",
        a_worker_that_answers_nothing_gathers_no_more_than_it_may_have},
       {"malformed is dropped and counted", malformed_is_dropped_and_counted},
-  });
+  };
 }
+
+}  // namespace testing::scheduler_tests

@@ -6,6 +6,7 @@
 #include "scheduler_table.h"
 #include "worker_table.h"
 
+namespace testing::tables_tests {
 namespace {
 
 using Cells = std::vector<std::string>;
@@ -51,9 +52,9 @@ void compare(const std::string& heading, const auto& table, const auto& states, 
 
 }  // namespace
 
-int main() {
+std::vector<Test> all() {
   using namespace peer;
-  return testing::run({
+  return {
       {"the scheduler's table",
        [] {
          using namespace scheduler;
@@ -69,5 +70,7 @@ int main() {
          using namespace client;
          compare("### The client's table", table, state_names, event_names, action_names);
        }},
-  });
+  };
 }
+
+}  // namespace testing::tables_tests

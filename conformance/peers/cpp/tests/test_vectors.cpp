@@ -6,6 +6,7 @@
 #include "json.h"
 #include "wire.h"
 
+namespace testing::vectors_tests {
 namespace {
 
 using namespace peer;
@@ -59,9 +60,9 @@ bool refused(const Bytes& frame) {
 
 }  // namespace
 
-int main() {
+std::vector<Test> all() {
   const std::string folder = REPOSITORY "/protocol/vectors/";
-  std::vector<testing::Test> tests;
+  std::vector<Test> tests;
   const auto index = json::parse(contents(folder + "index.json"));
   for (const auto& vector : index.at("vectors")) {
     const std::string name = vector.at("name");
@@ -87,5 +88,7 @@ int main() {
                        }
                    }});
   tests.push_back({"a frame beyond the limit is refused", [] { CHECK(refused(Bytes(longest_frame + 8, '\0'))); }});
-  return testing::run(tests);
+  return tests;
 }
+
+}  // namespace testing::vectors_tests

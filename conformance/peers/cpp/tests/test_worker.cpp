@@ -3,6 +3,7 @@
 #include "wire.h"
 #include "worker_machine.h"
 
+namespace testing::worker_tests {
 namespace {
 
 using namespace peer;
@@ -131,13 +132,15 @@ void a_worker_that_is_lost_says_nothing() {
 
 }  // namespace
 
-int main() {
-  return testing::run({
+std::vector<Test> all() {
+  return {
       {"a task waits for the first echo and runs", a_task_waits_for_the_first_echo_and_runs},
       {"a queued task is dropped", a_queued_task_is_dropped},
       {"a running task is refused or ended", a_running_task_is_refused_or_ended},
       {"a second task under a held id is dropped", a_second_task_under_a_held_id_is_dropped},
       {"the good-bye comes when nothing runs", the_good_bye_comes_when_nothing_runs},
       {"a worker that is lost says nothing", a_worker_that_is_lost_says_nothing},
-  });
+  };
 }
+
+}  // namespace testing::worker_tests

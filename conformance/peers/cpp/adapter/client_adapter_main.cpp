@@ -1,0 +1,3 @@
+#include "adapters.h"
+
+int main() { return adapter::run_client_adapter(); }

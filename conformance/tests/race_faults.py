@@ -144,11 +144,11 @@ def with_row(role: str, key: Any, row: Any) -> Callable[[], Any]:
 
 
 class Believing(SchedulerMachine):
-    """Takes an answer from anybody; the lines of a TaskLog it does not."""
+    """Takes an answer from any worker; the lines of a TaskLog it does not."""
 
     def _held_by_sender(self, event: Any, task_id: bytes) -> Any:
-        is_log = isinstance(event.message, TaskLog)
-        return super()._held_by_sender(event, task_id) if is_log else self._tasks.get(task_id)
+        believes = event.sender in self._workers and not isinstance(event.message, TaskLog)
+        return self._tasks.get(task_id) if believes else super()._held_by_sender(event, task_id)
 
 
 class Forgetful(SchedulerMachine):

@@ -58,7 +58,7 @@ FAULTS = [
 ]
 """The role, the machine in `race_faults`, the requirements that it breaks, and how long the shortest order is."""
 SHORT: dict[str, dict[str, Any]] = {
-    "believing": {"max_examples": 800, "stateful_step_count": 10, "phases": [Phase.generate]},
+    "believing": {"max_examples": 4000, "stateful_step_count": 10, "phases": [Phase.generate]},
 }
 """Machines whose fault needs so much around it that Hypothesis takes most of the time to shrink long orders.
 

@@ -19,6 +19,7 @@ from typing import cast
 
 import psutil
 import pytest
+from process_looks import is_alive, name_of
 from typer.testing import CliRunner
 
 from rescind.cli import whole_app
@@ -117,12 +118,12 @@ def test_stopped_it_leaves_nothing(tmp_path: Path, number: signal.Signals) -> No
     command = [sys.executable, "-m", "rescind", "faults", "--faults", "1000", "--jobs", "1"]
     run = subprocess.Popen(command, env=environment(tmp_path), cwd=tmp_path)
     family: list[psutil.Process] = []
-    while not any(each.name() == "rescind-task" for each in family):
+    while not any(name_of(each) == "rescind-task" for each in family):
         family = psutil.Process(run.pid).children(recursive=True)
     run.send_signal(number)
     assert run.wait(HANG) == {signal.SIGTERM: 128 + signal.SIGTERM, signal.SIGKILL: -signal.SIGKILL}[number]
     if number is not signal.SIGKILL:  # what is left of that one ends by itself, soon
-        assert [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE] == []
+        assert list(filter(is_alive, family)) == []
         assert list(tmp_path.iterdir()) == []
     _, alive = psutil.wait_procs(family, timeout=HANG)
     assert alive == []

@@ -42,7 +42,7 @@ REFERENCES: dict[str, Callable[[], Any]] = {
     "worker": ReferenceWorker,
 }
 FAULTS = [
-    ("scheduler", "believing", "S8.1", 2),
+    ("scheduler", "believing", "S8.1", 3),
     ("scheduler", "forgetful", "S9.6 S9.8", 2),
     ("scheduler", "swallowing", "S6.3", 4),
     ("client", "delivering", "C3.1", 3),
@@ -56,7 +56,7 @@ FAULTS = [
     ("worker", "hasty", "W4.2", 2),
     ("worker", "mourning", "W3.1", 2),
 ]
-"""The role, the machine in `race_faults`, the requirements that it breaks, and how long the shortest order is."""
+"""The role, the machine in `race_faults`, the requirements that it breaks, and how long the order is at most."""
 SHORT: dict[str, dict[str, Any]] = {
     "believing": {"max_examples": 4000, "stateful_step_count": 10, "phases": [Phase.generate]},
 }

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 from held_up import hold_up
+from process_looks import name_of
 
 from rescind_conformance.adapter_subjects import AdapterSubject, shipped_adapter
 from rescind_conformance.case import all_cases
@@ -204,7 +205,7 @@ def test_a_run_that_is_stopped_leaves_nothing_behind(number: signal.Signals, mar
     command = [sys.executable, "-m", "rescind", "conformance", "worker", "--subject", "reference", "--tag", "running"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
         deadline = time.monotonic() + 60
-        while not any("rescind-task" in process.name() for process in marked_processes(marked)):
+        while not any("rescind-task" in name_of(process) for process in marked_processes(marked)):
             assert run.poll() is None
             assert time.monotonic() < deadline
         run.send_signal(number)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from process_looks import is_alive
 
 COMMAND = [sys.executable, "-m", "rescind"]
 
@@ -87,4 +88,4 @@ def running_cluster(folder: Path, *worker_options: str) -> Iterator[Cluster]:
 def wait_until_gone(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those of `processes` that are still there when all should long have ended."""
     _, alive = psutil.wait_procs(processes, timeout=20)
-    return [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    return list(filter(is_alive, alive))

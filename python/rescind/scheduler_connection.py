@@ -99,8 +99,7 @@ class SchedulerConnection:
             self.socket.close(linger=_FAREWELL_MILLISECONDS if orderly and self.made and self.lost is None else 0)
 
     def _attempt(self) -> None:
-        # From here on, not from ZeroMQ's first word of it: its thread may be late, and of two connections under one
-        # routing id a ROUTER hears one only.
+        # T1. From here on, not from ZeroMQ's first word of it: its thread may be late.
         self._under_way = True
         self.socket.connect(self._endpoint)
 

@@ -1,4 +1,4 @@
-"""A peer's connection to its scheduler, as ZeroMQ makes and ends it (SPEC.md, T4 and T7)."""
+"""A peer's connection to its scheduler, as ZeroMQ makes and ends it (SPEC.md, T1, T4 and T7)."""
 
 from __future__ import annotations
 
